@@ -1,0 +1,299 @@
+package core
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"lunamq/core/packet"
+)
+
+// completions is the FIFO of what a connection is to be answered: an answer
+// whose changes are being committed holds back those behind it, so that a
+// refused one never overtakes a stored one.
+type completions struct {
+	mu          sync.Mutex
+	first, last *completion
+	n           int
+	fewer       sync.Cond // n has shrunk; its lock is mu
+}
+
+// completion is one answer that waits for a commit.
+type completion struct {
+	c      *conn
+	next   *completion
+	done   bool
+	err    error
+	answer []byte     // encoded; empty: nothing is sent (QoS 0)
+	ack    packet.Ack // what to refuse with, if the commit fails
+	held   *held      // the messages that the commit stores
+}
+
+// acknowledge commits what the packet has changed and answers it.
+func (c *conn) acknowledge(r *round, a packet.Ack) error {
+	r.scratch = a.Append(r.scratch[:0], c.version)
+	if r.batch.empty() && c.acks.idle() { // nothing to wait for, nothing waited for
+		return c.answer(r, r.scratch)
+	}
+	return c.commitThen(r, &completion{c: c, answer: append([]byte(nil), r.scratch...), ack: a})
+}
+
+// commit commits what the packet has changed and answers with an encoded
+// packet, or with nothing.
+func (c *conn) commit(r *round, answer []byte) error {
+	if r.batch.empty() && c.acks.idle() {
+		if len(answer) > 0 {
+			return c.answer(r, answer)
+		}
+		return nil
+	}
+	return c.commitThen(r, &completion{c: c, answer: append([]byte(nil), answer...)})
+}
+
+func (c *conn) commitThen(r *round, k *completion) error {
+	if err := c.checkAnswer(k.answer); err != nil {
+		return err
+	}
+	c.acks.push(k)
+	batch := r.takeBatch(k)
+	if len(batch.Ops) == 0 || c.b.store.Commit(batch, k) {
+		k.complete(r, nil)
+	}
+	return nil
+}
+
+// takeBatch hands the round's changes over, and the messages that wait for
+// them to who is told.
+func (r *round) takeBatch(to interface{ hold(*held) }) *Batch {
+	b := &Batch{Ops: r.batch.Ops}
+	to.hold(r.held)
+	r.batch.Ops, r.held = nil, nil
+	return b
+}
+
+// commitNow commits what r has changed and nobody is answered for. What was
+// held for it may raise changes of its own.
+func (b *Broker) commitNow(r *round) {
+	for !r.batch.empty() {
+		k := &unanswered{b: b}
+		if b.store.Commit(r.takeBatch(k), k) {
+			k.held.release(r, nil)
+		}
+	}
+}
+
+// unanswered is the completion of changes that nobody is answered for.
+type unanswered struct {
+	b    *Broker
+	held *held
+}
+
+func (k *unanswered) hold(h *held) { k.held = h }
+
+// Committed implements Committed.
+func (k *unanswered) Committed(err error) {
+	if err != nil {
+		k.b.metrics.StoreErrors.Add(1)
+		k.b.log.Error("a change could not be stored", "err", err)
+	}
+	if k.held == nil {
+		return
+	}
+	r := k.b.newRound()
+	k.held.release(r, err)
+	r.end()
+}
+
+func (q *completions) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.first == nil
+}
+
+func (q *completions) push(k *completion) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.n++
+	if q.last == nil {
+		q.first = k
+	} else {
+		q.last.next = k
+	}
+	q.last = k
+}
+
+// waitForStore holds up the connection's own reader while too many answers wait
+// for the store: a client cannot send faster than is stored. What it has sent
+// meanwhile is not known, so its keep alive begins anew.
+func (c *conn) waitForStore(most int) {
+	q := &c.acks
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n <= most {
+		return
+	}
+	c.busy.Store(true)
+	for q.n > most {
+		q.fewer.Wait()
+	}
+	c.lastPacket.Store(time.Now().UnixNano())
+	c.busy.Store(false)
+}
+
+func (k *completion) hold(h *held) { k.held = h }
+
+// Committed is called by the store, from any goroutine.
+func (k *completion) Committed(err error) {
+	r := k.c.b.newRound()
+	k.complete(r, err)
+	r.end()
+}
+
+// complete lets the messages go that waited for the commit, and sends the
+// answers at the front that are done, in order.
+func (k *completion) complete(r *round, err error) {
+	k.held.release(r, err)
+	c := k.c
+	q := &c.acks
+	q.mu.Lock()
+	k.done, k.err = true, err
+	var failed error
+	for q.first != nil && q.first.done {
+		k := q.first
+		if q.first = k.next; q.first == nil {
+			q.last = nil
+		}
+		q.n--
+		q.fewer.Signal()
+		if k.err != nil {
+			failed = c.refuseCommit(r, k)
+			continue
+		}
+		if len(k.answer) > 0 {
+			c.out.force(r, k.answer)
+		}
+	}
+	q.mu.Unlock()
+	if failed != nil {
+		c.stop(*failed.(*stop))
+	}
+}
+
+// refuseCommit answers what could not be stored: MQTT 5 with quota exceeded,
+// 3.x, which cannot say so, with no acknowledgement and a close.
+func (c *conn) refuseCommit(r *round, k *completion) error {
+	c.b.metrics.StoreErrors.Add(1)
+	if c.version != packet.V5 || k.ack.Type != packet.PUBACK && k.ack.Type != packet.PUBREC {
+		return refuse(packet.ImplementationSpecificError, "a change could not be stored: "+k.err.Error())
+	}
+	a := packet.Ack{Type: k.ack.Type, PacketID: k.ack.PacketID, Code: packet.QuotaExceeded}
+	if a.Type == packet.PUBREC { // a refused identifier is free at once
+		c.sess.mu.Lock()
+		c.sess.received.remove(a.PacketID)
+		c.sess.mu.Unlock()
+	}
+	c.out.force(r, a.Append(nil, c.version))
+	return nil
+}
+
+// handleAck takes PUBACK, PUBREC and PUBCOMP, which settle what was sent to
+// the client, and PUBREL, which ends what it sent.
+func (c *conn) handleAck(r *round, h packet.Header, body []byte) error {
+	var a packet.Ack
+	if err := a.Decode(c.version, h, body); err != nil {
+		return err
+	}
+	if err := a.CheckFrom(packet.FromClient); err != nil {
+		return err
+	}
+	if a.Type == packet.PUBREL {
+		return c.handlePubrel(r, a)
+	}
+	s := c.sess
+	s.mu.Lock()
+	reply, done, err := s.settleLocked(r, c, a)
+	if err == nil && reply.Type == 0 {
+		s.pumpLocked(r)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if reply.Type != 0 {
+		return c.acknowledge(r, reply)
+	}
+	err = c.commit(r, nil)
+	if done.msg != nil {
+		c.b.tellAcked(r, c.client, done)
+	}
+	return err
+}
+
+// completed is a message that its receiver has acknowledged; without msg, none.
+type completed struct {
+	msg *Message
+	qos byte
+}
+
+// settleLocked moves one message in flight on; reply, where it has a type, is
+// the PUBREL to send, done what has been completed by it.
+func (s *session) settleLocked(r *round, c *conn, a packet.Ack) (reply packet.Ack, done completed, err error) {
+	if s.owner != c {
+		return reply, done, errEnded
+	}
+	f := s.window.get(a.PacketID)
+	if f == nil {
+		if a.Type == packet.PUBREC && !a.Code.IsError() { // 4.3.3: the sender knows nothing of it
+			return packet.Ack{Type: packet.PUBREL, PacketID: a.PacketID, Code: c.code(packet.PacketIDNotFound)}, done, nil
+		}
+		return reply, done, nil
+	}
+	switch {
+	case a.Type == packet.PUBACK && f.state == flightPuback,
+		a.Type == packet.PUBCOMP && f.state == flightPubcomp,
+		a.Type == packet.PUBREC && f.state == flightPubrec && a.Code.IsError(): // [MQTT-4.3.3-4]
+		if !a.Code.IsError() {
+			done = completed{f.msg, f.qos}
+		}
+		s.forgetLocked(r, &f.queued)
+		s.landLocked(a.PacketID)
+		return reply, done, nil
+	case a.Type == packet.PUBREC && f.state == flightPubrec, a.Type == packet.PUBREC && f.state == flightPubcomp:
+		f.state = flightPubcomp
+		s.window.confirm(a.PacketID)
+		if f.stored {
+			r.batch.add(Op{Kind: PutReleased, Session: s.name, Seq: f.seq, ID: a.PacketID})
+		}
+		return packet.Ack{Type: packet.PUBREL, PacketID: a.PacketID}, done, nil
+	}
+	return reply, done, refuse(packet.ProtocolError, fmt.Sprintf("%s for packet %d of QoS %d", a.Type, a.PacketID, f.qos))
+}
+
+// handlePubrel frees a QoS 2 identifier; the client hears of it when the store
+// has it.
+func (c *conn) handlePubrel(r *round, a packet.Ack) error {
+	s := c.sess
+	s.mu.Lock()
+	if s.owner != c {
+		s.mu.Unlock()
+		return errEnded
+	}
+	known := s.received.remove(a.PacketID)
+	if known && s.persistentLocked() {
+		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: a.PacketID})
+	}
+	s.mu.Unlock()
+	reply := packet.Ack{Type: packet.PUBCOMP, PacketID: a.PacketID}
+	if !known {
+		reply.Code = c.code(packet.PacketIDNotFound)
+	}
+	return c.acknowledge(r, reply)
+}
+
+// code is a reason code where the version has them.
+func (c *conn) code(code packet.ReasonCode) packet.ReasonCode {
+	if c.version != packet.V5 {
+		return packet.Success
+	}
+	return code
+}

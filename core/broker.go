@@ -1,0 +1,305 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lunamq/core/packet"
+	"lunamq/core/topic"
+)
+
+// Broker is an MQTT broker. Make one with New, let others take part with
+// Register, open its ways in with Serve, end it with Shutdown.
+type Broker struct {
+	// Immutable:
+	o          Options
+	log        *slog.Logger
+	store      Store
+	subs       *topic.Filters[*session, *subscription]
+	shared     *topic.Filters[string, *group] // by filter and group name
+	retained   *retainedStore
+	sys        *sys
+	maxPayload int
+
+	// Atomic:
+	hooks       atomic.Pointer[hookTable]
+	closing     atomic.Bool
+	serving     sync.Once
+	queuedBytes atomic.Int64
+	queuedCount atomic.Int64
+	pending     atomic.Int64 // connections in the handshake
+
+	metrics  Metrics
+	registry Registry
+	sessions sessions
+
+	told chan struct{} // closed when every client has been told that the broker ends
+
+	registerMu sync.Mutex
+	shareMu    sync.Mutex // membership of shared subscriptions
+
+	mu sync.Mutex
+	// Guarded by mu:
+	listeners map[net.Listener]*listening
+	conns     map[*conn]struct{}
+	wait      sync.WaitGroup
+}
+
+// listening counts the connections of one listener.
+type listening struct{ count atomic.Int64 }
+
+// New makes a broker and loads what its store has kept.
+func New(o Options) (*Broker, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Store == nil {
+		o.Store = NewMemoryStore()
+	}
+	b := &Broker{
+		o: o, log: o.Log, store: o.Store,
+		subs:       topic.NewFilters[*session, *subscription](),
+		shared:     topic.NewFilters[string, *group](),
+		retained:   newRetainedStore(),
+		maxPayload: maxWirePacket,
+		told:       make(chan struct{}),
+		listeners:  make(map[net.Listener]*listening),
+		conns:      make(map[*conn]struct{}),
+	}
+	b.hooks.Store(&hookTable{})
+	b.sys = newSys(b)
+	if err := b.restore(); err != nil {
+		return nil, fmt.Errorf("load the store: %w", err)
+	}
+	if o.SysInterval > 0 {
+		b.sys.run(o.SysInterval)
+	}
+	return b, nil
+}
+
+// Metrics returns the broker's counters.
+func (b *Broker) Metrics() *Metrics { return &b.metrics }
+
+// ErrClosed is returned by Serve when the broker has been ended.
+var ErrClosed = errors.New("the broker is closed")
+
+// Serve accepts connections until the listener is closed or the broker ends.
+func (b *Broker) Serve(l Listener) error {
+	here := new(listening)
+	b.mu.Lock()
+	if b.closing.Load() {
+		b.mu.Unlock()
+		return ErrClosed
+	}
+	b.listeners[l.Net] = here
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.listeners, l.Net)
+		b.mu.Unlock()
+	}()
+	if l.Options == nil {
+		l.Options = &b.o.Listener
+	}
+	b.serving.Do(b.armSessions)
+	delay := time.Duration(0)
+	for {
+		nc, err := l.Net.Accept()
+		if err == nil {
+			delay = 0
+			b.admit(&l, here, nc)
+			continue
+		}
+		if b.closing.Load() || errors.Is(err, net.ErrClosed) {
+			return ErrClosed
+		}
+		// out of descriptors, most likely: wait instead of burning a core (mosquitto #948)
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		b.log.Error("accept failed", "listener", l.Name, "err", err, "retry_in", delay.String())
+		time.Sleep(delay)
+	}
+}
+
+// admit starts a connection, or closes it at once if there are too many.
+func (b *Broker) admit(l *Listener, here *listening, nc net.Conn) {
+	b.metrics.Accepted.Add(1)
+	b.mu.Lock()
+	full := len(b.conns) >= b.o.MaxConnections || here.count.Load() >= int64(l.Options.MaxConnections) || b.pending.Load() >= int64(b.o.MaxPending)
+	if full || b.closing.Load() {
+		b.mu.Unlock()
+		b.metrics.Refused.Add(1)
+		go nc.Close() // closing TLS may wait
+		return
+	}
+	c := &conn{
+		b: b, listener: l, opts: l.Options, net: nc, remote: remoteOf(nc),
+		maxPacket: min(b.o.HandshakePacketSize, l.Options.MaxPacketSize), count: &here.count,
+	}
+	c.acks.fewer.L = &c.acks.mu
+	c.out = newOutbox(b, c.net)
+	if b.o.Packets {
+		c.tap = newTap(c)
+		c.out.tap = c.tap
+	}
+	b.conns[c] = struct{}{}
+	here.count.Add(1)
+	b.pending.Add(1)
+	b.metrics.Connections.Add(1)
+	b.wait.Add(1)
+	b.mu.Unlock()
+	go c.serve()
+}
+
+func remoteOf(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
+		return a.String()
+	}
+	return "local"
+}
+
+// forget is called at the end of a connection's goroutine.
+func (b *Broker) forget(c *conn) {
+	c.leaveHandshake()
+	b.mu.Lock()
+	delete(b.conns, c)
+	b.mu.Unlock()
+	c.count.Add(-1)
+	b.metrics.Connections.Add(-1)
+	b.wait.Done()
+}
+
+// Shutdown ends the broker gracefully: no new connections, 0x8B to every
+// client, then the wills, then the store. It returns when all connections are
+// gone or ctx is done.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	if b.closing.Swap(true) {
+		return nil
+	}
+	b.closeListeners()
+	b.sys.close()
+	b.stopRetainedTimer()
+	r := b.newRound()
+	b.endAll(r)
+	if !b.store.Durable() {
+		b.sendDelayedWills(r)
+	}
+	b.commitNow(r)
+	r.end()
+	err := b.waitConns(ctx)
+	b.stopSessions()
+	return errors.Join(err, b.store.Close())
+}
+
+var shuttingDown = stop{reason: packet.ServerShuttingDown, text: "the broker is shutting down", by: ByBroker}
+
+// endAll tells every client first and sends the wills after.
+func (b *Broker) endAll(r *round) {
+	why := shuttingDown
+	var all []ended
+	b.sessions.each(func(s *session) {
+		c := s.conn.Load()
+		if c == nil {
+			return
+		}
+		c.posted.CompareAndSwap(nil, &why)
+		if e, mine := c.release(r, why); mine {
+			c.out.shut(c.lastPacketFor(why), b.o.ShutdownTimeout)
+			all = append(all, e)
+		}
+	})
+	close(b.told)
+	for _, e := range all {
+		b.finish(r, e)
+		r.flush()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.conns { // those that were not accepted yet
+		if c.posted.CompareAndSwap(nil, &why) {
+			c.out.abort()
+		}
+	}
+}
+
+// sendDelayedWills sends the wills that wait: with a store that forgets, their
+// sessions end with the process.
+func (b *Broker) sendDelayedWills(r *round) {
+	b.sessions.each(func(s *session) {
+		s.mu.Lock()
+		w := s.will
+		s.will = nil
+		s.mu.Unlock()
+		if w != nil {
+			b.sendDueWill(r, w)
+		}
+	})
+}
+
+func (b *Broker) stopSessions() {
+	b.sessions.each(func(s *session) {
+		s.mu.Lock()
+		s.stopTimerLocked()
+		s.mu.Unlock()
+	})
+}
+
+func (b *Broker) closeListeners() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for l := range b.listeners {
+		_ = l.Close()
+	}
+}
+
+func (b *Broker) waitConns(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		b.wait.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		b.abortAll()
+		select {
+		case <-done:
+		case <-time.After(b.o.ShutdownTimeout): // one is inside a hook that does not return
+		}
+		return ctx.Err()
+	}
+}
+
+func (b *Broker) abortAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.conns {
+		c.out.abort()
+	}
+}
+
+// Close ends the broker at once: sockets are closed, no wills are sent.
+func (b *Broker) Close() error {
+	if b.closing.Swap(true) {
+		return nil
+	}
+	b.closeListeners()
+	b.sys.close()
+	b.stopRetainedTimer()
+	b.sessions.each(func(s *session) {
+		s.mu.Lock()
+		s.will = nil
+		s.mu.Unlock()
+	})
+	close(b.told)
+	b.abortAll()
+	b.wait.Wait()
+	b.stopSessions()
+	return b.store.Close()
+}

@@ -1,0 +1,128 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// MemoryStore is the store that forgets with the process. A broker that is
+// started with the store of an earlier one goes on where that stopped.
+type MemoryStore struct {
+	mu       sync.Mutex
+	sessions map[string]*memorySession
+	retained map[string]Op
+}
+
+type memorySession struct {
+	put      Op
+	subs     map[string]Op
+	messages map[uint64]*memoryMessage
+	received map[uint16]struct{}
+}
+
+type memoryMessage struct{ put, state Op }
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{sessions: make(map[string]*memorySession), retained: make(map[string]Op)}
+}
+
+// Commit implements Store: it is kept at once.
+func (m *MemoryStore) Commit(b *Batch, _ Committed) (kept bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range b.Ops {
+		m.apply(&b.Ops[i])
+	}
+	return true
+}
+
+func (m *MemoryStore) apply(op *Op) {
+	switch op.Kind {
+	case PutRetained:
+		m.retained[op.Queued.Message.Topic] = *op
+		return
+	case DeleteRetained:
+		delete(m.retained, op.Topic)
+		return
+	case DeleteSession:
+		delete(m.sessions, op.Session)
+		return
+	}
+	s := m.sessions[op.Session]
+	if op.Kind == PutSession {
+		if s == nil {
+			s = &memorySession{subs: make(map[string]Op), messages: make(map[uint64]*memoryMessage), received: make(map[uint16]struct{})}
+			m.sessions[op.Session] = s
+		}
+		s.put = *op
+		return
+	}
+	if s != nil { // else the session has ended meanwhile, and all of it
+		s.apply(op)
+	}
+}
+
+func (s *memorySession) apply(op *Op) {
+	switch op.Kind {
+	case PutSubscription:
+		s.subs[op.Subscription.Requested] = *op
+	case DeleteSubscription:
+		delete(s.subs, op.Subscription.Requested)
+	case PutMessage:
+		s.messages[op.Seq] = &memoryMessage{put: *op}
+	case PutInflight, PutReleased:
+		if msg := s.messages[op.Seq]; msg != nil {
+			msg.state = *op
+		}
+	case DeleteMessage:
+		delete(s.messages, op.Seq)
+	case PutReceived:
+		s.received[op.ID] = struct{}{}
+	case DeleteReceived:
+		delete(s.received, op.ID)
+	}
+}
+
+// Load implements Store.
+func (m *MemoryStore) Load(fn func(Op) error) error {
+	m.mu.Lock()
+	ops := m.all()
+	m.mu.Unlock()
+	for _, op := range ops {
+		if err := fn(op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *MemoryStore) all() (ops []Op) {
+	for _, op := range m.retained {
+		ops = append(ops, op)
+	}
+	for name, s := range m.sessions {
+		ops = append(ops, s.put)
+		ops = slices.AppendSeq(ops, maps.Values(s.subs))
+		messages := slices.Collect(maps.Values(s.messages))
+		slices.SortFunc(messages, func(a, b *memoryMessage) int { return cmp.Compare(a.put.Seq, b.put.Seq) })
+		for _, msg := range messages {
+			ops = append(ops, msg.put)
+			if msg.state.Kind != 0 {
+				ops = append(ops, msg.state)
+			}
+		}
+		for id := range s.received {
+			ops = append(ops, Op{Kind: PutReceived, Session: name, ID: id})
+		}
+	}
+	return ops
+}
+
+// Durable implements Store.
+func (m *MemoryStore) Durable() bool { return false }
+
+// Close implements Store.
+func (m *MemoryStore) Close() error { return nil }

@@ -1,0 +1,81 @@
+package core
+
+// queued is a message that waits for its turn with one receiver.
+type queued struct {
+	msg    *Message // kept, immutable
+	sub    *subscription
+	ids    []uint32 // subscription identifiers of all that matched
+	seq    uint64   // order of arrival in the session; the store's name for it
+	qos    byte
+	retain bool // the flag it is sent with
+	stored bool
+	held   *held // the batch that stores it; nil: none
+}
+
+// queue is a ring of queued messages that grows on demand. The zero value is
+// empty and holds no memory.
+type queue struct {
+	ring  []queued
+	head  int
+	n     int
+	bytes int
+}
+
+func (q *queue) push(x queued) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.ring[(q.head+q.n)%len(q.ring)] = x
+	q.n++
+	q.bytes += x.msg.weight()
+}
+
+// first returns the message that pop takes.
+func (q *queue) first() *queued { return &q.ring[q.head] }
+
+// pushFront gives back what popped last.
+func (q *queue) pushFront(x queued) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.head = (q.head - 1 + len(q.ring)) % len(q.ring)
+	q.ring[q.head] = x
+	q.n++
+	q.bytes += x.msg.weight()
+}
+
+func (q *queue) grow() {
+	next := make([]queued, max(4, 2*len(q.ring)))
+	for i := range q.n {
+		next[i] = q.ring[(q.head+i)%len(q.ring)]
+	}
+	q.ring, q.head = next, 0
+}
+
+func (q *queue) pop() (queued, bool) {
+	if q.n == 0 {
+		return queued{}, false
+	}
+	x := q.ring[q.head]
+	q.ring[q.head] = queued{}
+	q.head = (q.head + 1) % len(q.ring)
+	q.n--
+	q.bytes -= x.msg.weight()
+	if q.n == 0 && len(q.ring) > 64 {
+		q.ring, q.head = nil, 0
+	}
+	return x, true
+}
+
+// take removes and returns all for which want holds, in order.
+func (q *queue) take(want func(*queued) bool) (taken []queued) {
+	for range q.n {
+		x, _ := q.pop()
+		if want(&x) {
+			taken = append(taken, x)
+		} else {
+			q.push(x)
+		}
+	}
+	return taken
+}

@@ -1,0 +1,250 @@
+package core
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"lunamq/core/packet"
+	"lunamq/core/topic"
+)
+
+// retainedStore holds the retained messages, in a tree of topic names.
+type retainedStore struct {
+	tree *topic.Names[*retained]
+
+	mu       sync.Mutex
+	bytes    int64
+	expiring expiryHeap // those with a message expiry, the next one first
+	timer    *time.Timer
+	next     time.Time // when timer fires
+}
+
+// retained is one retained message; at is its place in the heap, -1 without.
+type retained struct {
+	msg *Message
+	at  int
+}
+
+func newRetainedStore() *retainedStore {
+	return &retainedStore{tree: topic.NewNames[*retained]()}
+}
+
+// retain stores the message as its topic's retained one, or removes that if the
+// payload is empty [MQTT-3.3.1-5], [MQTT-3.3.1-6]. It refuses one too many.
+func (b *Broker) retain(r *round, m *Message) Decision {
+	if !m.Retain {
+		return Decision{}
+	}
+	if len(m.Payload) == 0 {
+		if b.unretain(m.Topic) {
+			r.batch.add(Op{Kind: DeleteRetained, Topic: r.keep(m).Topic})
+		}
+		return Decision{}
+	}
+	k := r.keep(m)
+	if !b.keepRetained(k) {
+		b.metrics.RetainedRefused.Add(1)
+		r.drop(m, nil, CauseQueueFull)
+		return Decision{Verdict: Deny, Reason: packet.QuotaExceeded, Text: "too many retained messages", By: "limits.retained"}
+	}
+	if m.Origin != OriginBroker { // $SYS is made anew
+		r.batch.add(Op{Kind: PutRetained, Queued: StoredMessage{Message: k, ExpiresAt: k.expiresAt}})
+	}
+	return Decision{}
+}
+
+// keepRetained puts k in place of its topic's retained message; false if there
+// are too many.
+func (b *Broker) keepRetained(k *Message) bool {
+	t := b.retained
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := int64(k.weight())
+	old, replaces := t.tree.Get(k.Topic)
+	if replaces {
+		w -= int64(old.msg.weight())
+	}
+	if k.Origin != OriginBroker && (!replaces && t.tree.Len() >= b.o.Retained || w > 0 && t.bytes+w > b.o.RetainedBytes) {
+		return false
+	}
+	if replaces {
+		t.unscheduleLocked(old)
+	}
+	t.bytes += w
+	x := &retained{msg: k, at: -1}
+	t.tree.Set(k.Topic, x)
+	if k.expiresAt != 0 {
+		heap.Push(&t.expiring, x)
+		b.armRetainedLocked()
+	}
+	return true
+}
+
+// unretain removes a topic's retained message and says whether there was one.
+func (b *Broker) unretain(name string) bool {
+	t := b.retained
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old, existed := t.tree.Delete(name)
+	if existed {
+		t.bytes -= int64(old.msg.weight())
+		t.unscheduleLocked(old)
+	}
+	return existed
+}
+
+func (t *retainedStore) unscheduleLocked(x *retained) {
+	if x.at >= 0 {
+		heap.Remove(&t.expiring, x.at)
+	}
+}
+
+// armRetainedLocked sets the timer to the next expiry, at most once a second.
+func (b *Broker) armRetainedLocked() {
+	t := b.retained
+	if len(t.expiring) == 0 || b.closing.Load() {
+		return
+	}
+	wait := max(time.Until(time.Unix(0, t.expiring[0].msg.expiresAt)), time.Second)
+	next := time.Now().Add(wait)
+	if t.timer != nil {
+		if !next.Before(t.next) {
+			return
+		}
+		t.timer.Stop()
+	}
+	t.timer, t.next = time.AfterFunc(wait, b.expireRetained), next
+}
+
+// expireRetained removes the retained messages that have expired.
+func (b *Broker) expireRetained() {
+	r := b.newRound()
+	defer r.end()
+	t := b.retained
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer b.commitNow(r) // under the lock: what replaces one that has expired is stored behind its end
+	now := time.Now().UnixNano()
+	for len(t.expiring) > 0 && t.expiring[0].msg.expiresAt <= now {
+		x := heap.Pop(&t.expiring).(*retained)
+		t.tree.Delete(x.msg.Topic)
+		t.bytes -= int64(x.msg.weight())
+		r.batch.add(Op{Kind: DeleteRetained, Topic: x.msg.Topic})
+		r.drop(x.msg, nil, CauseExpired)
+	}
+	if t.timer != nil {
+		t.timer.Stop() // another may have been set meanwhile
+		t.timer = nil
+	}
+	b.armRetainedLocked()
+}
+
+func (b *Broker) stopRetainedTimer() {
+	b.retained.mu.Lock()
+	defer b.retained.mu.Unlock()
+	if b.retained.timer != nil {
+		b.retained.timer.Stop()
+	}
+}
+
+// expiryHeap orders retained messages by expiry (container/heap).
+type expiryHeap []*retained
+
+func (h expiryHeap) Len() int           { return len(h) }
+func (h expiryHeap) Less(i, j int) bool { return h[i].msg.expiresAt < h[j].msg.expiresAt }
+func (h expiryHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].at, h[j].at = i, j
+}
+func (h *expiryHeap) Push(x any) {
+	e := x.(*retained)
+	e.at = len(*h)
+	*h = append(*h, e)
+}
+func (h *expiryHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.at = -1
+	return e
+}
+
+// retainedCursor is a new subscription's way through the retained messages:
+// they go out as the receiver's window allows, never all at once, never cut off.
+type retainedCursor struct {
+	sub    *subscription
+	cursor *topic.Cursor[*retained]
+	buf    []*retained
+}
+
+// retainedSlice is how many retained messages are taken from the tree at once.
+const retainedSlice = 32
+
+func (b *Broker) newRetainedCursor(sub *subscription) *retainedCursor {
+	return &retainedCursor{sub: sub, cursor: b.retained.tree.Cursor(sub.full)}
+}
+
+// addRetainedLocked puts cursors behind those under way; one for the same
+// filter is replaced, so that their number is bounded by the subscriptions'.
+func (s *session) addRetainedLocked(cursors []*retainedCursor) {
+	for _, c := range cursors {
+		if s.subs[c.sub.requested] != c.sub {
+			continue // it has been unsubscribed or replaced meanwhile
+		}
+		for i, old := range s.retained {
+			if old.sub.requested == c.sub.requested {
+				s.retained = append(s.retained[:i], s.retained[i+1:]...)
+				break
+			}
+		}
+		s.retained = append(s.retained, c)
+	}
+}
+
+// dropRetainedLocked forgets what is under way for a subscription that ended.
+func (s *session) dropRetainedLocked(sub *subscription) {
+	for i, c := range s.retained {
+		if c.sub == sub {
+			s.retained = append(s.retained[:i], s.retained[i+1:]...)
+			return
+		}
+	}
+}
+
+// fillRetainedLocked moves the next slice of retained messages into the empty
+// queues and says whether there may be something to send.
+func (s *session) fillRetainedLocked(r *round, c *conn) bool {
+	if len(s.retained) == 0 || !c.out.hasRoom(retainedSlice*messageOverhead) || s.window.used >= c.windowOut {
+		return false
+	}
+	rc := s.retained[0]
+	var done bool
+	rc.buf, done = rc.cursor.Next(rc.buf[:0], retainedSlice)
+	for _, x := range rc.buf {
+		s.queueRetainedLocked(r, rc.sub, x.msg)
+	}
+	if done {
+		s.retained = s.retained[1:]
+		if len(s.retained) == 0 {
+			s.retained = nil
+		}
+	}
+	return true
+}
+
+// queueRetainedLocked queues one retained message, sent with the retain flag
+// [MQTT-3.3.1-8] whatever the subscription says.
+func (s *session) queueRetainedLocked(r *round, sub *subscription, m *Message) {
+	if sub.noLocal && m.isFrom(s.key) {
+		return // [MQTT-3.8.3-3]
+	}
+	q := queued{msg: m, sub: sub, ids: sub.ids, qos: min(m.QoS, sub.qos), retain: true}
+	s.seq++
+	q.seq = s.seq
+	if q.qos > 0 && s.persistentLocked() {
+		s.keepLocked(r, &q)
+	}
+	s.pushLocked(q)
+}

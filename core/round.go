@@ -1,0 +1,212 @@
+package core
+
+import (
+	"sync"
+	"time"
+
+	"lunamq/core/packet"
+)
+
+// round is what one goroutine does between two flushes: it handles what one
+// read brought (or one timer, one script-made message), appends to outboxes,
+// and at its end flushes each of them once and tells of what was dropped. It
+// holds the memory that this takes, so that an idle connection holds none.
+type round struct {
+	b       *Broker
+	touched []*outbox
+	since   time.Time // of the last flush, where rules have been asked
+	drops   []DroppedEvent
+	untold  bool  // drops are counted only: the round is a dropped hook's
+	batch   Batch // what the message or packet being handled changes in the store
+	held    *held // the messages that batch stores; nil: none
+
+	// of the PUBLISH being handled:
+	in      packet.Publish
+	msg     Message
+	publish PublishEvent
+
+	// of the message being routed:
+	kept   *Message
+	frames []frame
+	wants  struct { // of deliver hooks
+		asked  *hookTable
+		mount  string
+		answer bool
+	}
+	matches
+
+	// of one delivery and of small answers:
+	out     packet.Publish
+	scratch []byte
+
+	counts counts
+}
+
+// counts are added to the broker's counters at the end of a round.
+type counts struct {
+	packetsReceived, messagesReceived, publishReceived, publishReceivedBytes int64
+	packetsSent, messagesSent, publishSent, publishSentBytes                 int64
+}
+
+// frame is one encoding of the message being routed: all receivers of the same
+// version, QoS, retain flag and mount are sent the same bytes but for the
+// packet identifier.
+type frame struct {
+	v5     bool
+	retain bool
+	qos    byte
+	mount  string
+	bytes  []byte // empty: no packet can carry it
+	idAt   int
+}
+
+var rounds = sync.Pool{New: func() any { return new(round) }}
+
+func (b *Broker) newRound() *round {
+	r := rounds.Get().(*round)
+	r.b = b
+	return r
+}
+
+// flush writes out what was appended so far.
+func (r *round) flush() {
+	for i, o := range r.touched {
+		o.flush()
+		r.touched[i] = nil
+	}
+	r.touched = r.touched[:0]
+}
+
+// flushIfLong is called before rules are asked: what was appended is not held
+// back by slow rules for longer than one of them takes.
+func (r *round) flushIfLong() {
+	now := time.Now()
+	switch {
+	case r.since.IsZero():
+		r.since = now
+	case now.Sub(r.since) > flushAfter:
+		r.flush()
+		r.since = now
+	}
+}
+
+// flushAfter is how long a round with rules goes on before it flushes.
+const flushAfter = 2 * time.Millisecond
+
+// end commits what nobody waits for, flushes, tells of what was dropped, and
+// gives the round back.
+func (r *round) end() {
+	r.b.commitNow(r) // what told events have changed
+	r.flush()
+	for len(r.drops) > 0 {
+		drops := r.drops
+		r.drops = nil
+		for i := range drops {
+			r.b.tellDropped(r, &drops[i])
+		}
+		r.flush()
+	}
+	r.b.metrics.add(&r.counts)
+	r.counts = counts{}
+	r.untold = false
+	r.since = time.Time{}
+	r.forget()
+	r.in = packet.Publish{Props: packet.Properties{User: r.in.Props.User[:0]}}
+	r.msg = Message{}
+	r.publish = PublishEvent{}
+	clear(r.batch.Ops[:cap(r.batch.Ops)])
+	r.batch.Ops = r.batch.Ops[:0]
+	if cap(r.scratch) > keepBuffer {
+		r.scratch = nil
+	}
+	rounds.Put(r)
+}
+
+// forget drops what belonged to the message last routed.
+func (r *round) forget() {
+	r.kept = nil
+	r.wants.asked = nil
+	for i := range r.frames {
+		if cap(r.frames[i].bytes) > keepBuffer {
+			r.frames[i].bytes = nil
+		}
+	}
+	r.frames = r.frames[:0]
+}
+
+// keep returns the copy of m that owns its memory, made once per message.
+func (r *round) keep(m *Message) *Message {
+	if r.kept == nil {
+		r.kept = m.keep()
+	}
+	return r.kept
+}
+
+// frame returns the encoding of m, made once per version, QoS, retain flag and mount.
+func (r *round) frame(m *Message, v5 bool, qos byte, retain bool, mount string) *frame {
+	for i := range r.frames {
+		if f := &r.frames[i]; f.v5 == v5 && f.qos == qos && f.retain == retain && f.mount == mount {
+			return f
+		}
+	}
+	if len(r.frames) < cap(r.frames) {
+		r.frames = r.frames[:len(r.frames)+1] // with the bytes of an earlier message, to be reused
+	} else {
+		r.frames = append(r.frames, frame{})
+	}
+	f := &r.frames[len(r.frames)-1]
+	f.v5, f.qos, f.retain, f.mount = v5, qos, retain, mount
+	r.encode(m, v5, qos, retain, mount)
+	if r.out.Size(version(v5)) > maxWirePacket { // in this version it has more around the payload
+		f.bytes = f.bytes[:0]
+		return f
+	}
+	f.bytes, f.idAt = packet.AppendPublish(f.bytes[:0], version(v5), &r.out)
+	return f
+}
+
+// encode prepares r.out for m.
+func (r *round) encode(m *Message, v5 bool, qos byte, retain bool, mount string) {
+	p := &r.out
+	p.Props = packet.Properties{}
+	p.Dup, p.QoS, p.Retain = false, qos, retain
+	p.Topic, p.Payload, p.PacketID = m.Topic[len(mount):], m.Payload, 0
+	if qos > 0 {
+		p.PacketID = 1 // patched per receiver
+	}
+	if v5 {
+		m.toProperties(&p.Props, mount)
+	}
+}
+
+func version(v5 bool) packet.Version {
+	if v5 {
+		return packet.V5
+	}
+	return packet.V311
+}
+
+// drop notes that m was lost on purpose; told at the end of the round, outside
+// all locks. receiver may be nil.
+func (r *round) drop(m *Message, receiver *Client, cause Cause) {
+	r.b.metrics.Dropped.add(cause)
+	if r.untold || len(r.b.hooks.Load().dropped) == 0 {
+		return
+	}
+	if len(r.drops) >= maxDropsTold {
+		return // counted, not told: a round must not grow without bound
+	}
+	r.drops = append(r.drops, DroppedEvent{Client: receiver, Publisher: m.Publisher, Message: r.keepFor(m), Cause: cause})
+}
+
+// maxDropsTold bounds the dropped events of one round.
+const maxDropsTold = 10_000
+
+// keepFor returns a copy of m for a dropped event, without mount.
+func (r *round) keepFor(m *Message) *Message {
+	k := m.keep()
+	if m.Publisher != nil && m.Publisher.Mount != "" && len(k.Topic) >= len(m.Publisher.Mount) && k.Topic[:len(m.Publisher.Mount)] == m.Publisher.Mount {
+		k.Topic = k.Topic[len(m.Publisher.Mount):]
+	}
+	return k
+}

@@ -1,0 +1,188 @@
+package core
+
+import (
+	"hash/maphash"
+	"strings"
+
+	"lunamq/core/topic"
+)
+
+// matches is a round's memory for walking the subscription tree.
+type matches struct {
+	subs      []*subscription
+	groups    []*group
+	receivers []receiver
+	at        map[*session]int
+}
+
+// route is what is known of a topic that a connection publishes to: whether
+// rules want it, and who receives it, but for the choice within shared
+// subscriptions.
+type route struct {
+	topic string // as the client wrote it
+	full  string // with its mount
+
+	asked  *hookTable // whose interest wanted is; another one is asked anew
+	wanted bool       // some publish hook wants the topic
+
+	valid     bool // the rest holds as long as the trees are at gen and sgen
+	gen, sgen uint64
+	receivers []receiver
+	groups    []*group
+}
+
+// routeCache remembers the topics a connection repeats. A topic has one place;
+// another topic there takes it over, and its memory.
+type routeCache [16]route
+
+var routeSeed = maphash.MakeSeed()
+
+// routeOf returns what is remembered of a topic, nothing at first. It is valid
+// until the connection's next one.
+func (c *conn) routeOf(name string) *route {
+	if c.routes == nil {
+		c.routes = new(routeCache)
+	}
+	rt := &c.routes[maphash.String(routeSeed, name)%uint64(len(c.routes))]
+	if rt.topic == name && rt.full != "" {
+		return rt
+	}
+	full := mounted(c.client.Mount, name)
+	if c.client.Mount == "" {
+		full = strings.Clone(name) // name is lent
+	}
+	*rt = route{topic: full[len(c.client.Mount):], full: full, receivers: rt.receivers[:0], groups: rt.groups[:0]}
+	return rt
+}
+
+// isWanted says whether a publish hook wants the topic.
+func (rt *route) isWanted(b *Broker, t *hookTable) bool {
+	if rt.asked != t {
+		rt.asked, rt.wanted = t, t.wantsPublish(b, rt.topic)
+	}
+	return rt.wanted
+}
+
+// wantsPublish says whether a publish hook wants the topic; one that panics
+// does.
+func (t *hookTable) wantsPublish(b *Broker, name string) (wanted bool) {
+	wanted = true
+	defer b.recoverHook("WantsPublish")
+	for _, h := range t.publish {
+		if f, ok := h.(PublishFilter); !ok || f.WantsPublish(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// find makes rt valid: the tree is walked only when it has changed since.
+func (c *conn) find(r *round, rt *route) *route {
+	gen, sgen := c.b.subs.Generation(), c.b.shared.Generation()
+	if rt.valid && rt.gen == gen && rt.sgen == sgen {
+		return rt
+	}
+	r.match(rt.full, c.sess)
+	if len(r.receivers) > maxCachedReceivers {
+		rt.valid, rt.receivers, rt.groups = false, nil, nil
+		return &route{topic: rt.topic, full: rt.full, receivers: r.receivers, groups: r.groups}
+	}
+	clear(rt.receivers) // so that sessions that have gone are not held
+	rt.valid, rt.gen, rt.sgen = true, gen, sgen
+	rt.receivers, rt.groups = append(rt.receivers[:0], r.receivers...), append(rt.groups[:0], r.groups...)
+	return rt
+}
+
+// maxCachedReceivers bounds what one remembered route may hold (24 KiB of receivers).
+const maxCachedReceivers = 512
+
+// match fills r.receivers and r.groups with who receives what from publishes
+// to full. Of a session with several matching subscriptions one receiver is
+// made; those with no local are left out for the session itself.
+func (r *round) match(full string, from *session) {
+	m := &r.matches
+	m.subs = r.b.subs.Match(full, m.subs[:0])
+	m.groups = r.b.shared.Match(full, m.groups[:0])
+	m.receivers = m.receivers[:0]
+	many := len(m.subs) > 16
+	if many {
+		if m.at == nil || len(m.subs) > maxKeptSessions {
+			m.at = make(map[*session]int, len(m.subs))
+		}
+		clear(m.at)
+	}
+	for _, sub := range m.subs {
+		if sub.noLocal && sub.sess == from {
+			continue // [MQTT-3.8.3-3]
+		}
+		if i, seen := m.find(sub.sess, many); seen {
+			m.receivers[i].join(sub)
+			continue
+		}
+		if many {
+			m.at[sub.sess] = len(m.receivers)
+		}
+		m.receivers = append(m.receivers, sub.receiver())
+	}
+	if len(m.at) > maxKeptSessions {
+		m.at = nil
+	}
+}
+
+// maxKeptSessions bounds the map that a round keeps: clearing one costs its size,
+// whoever made it so large.
+const maxKeptSessions = 4096
+
+func (m *matches) find(s *session, many bool) (int, bool) {
+	if many {
+		i, seen := m.at[s]
+		return i, seen
+	}
+	for i := range m.receivers {
+		if m.receivers[i].sub.sess == s {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// join merges another matching subscription of the same session: the highest
+// QoS, every identifier [MQTT-3.3.4-2], [MQTT-3.3.4-3].
+func (rc *receiver) join(sub *subscription) {
+	rc.qos = max(rc.qos, sub.qos)
+	rc.asPublished = rc.asPublished || sub.asPublished
+	if sub.id != 0 {
+		rc.ids = append(rc.ids[:len(rc.ids):len(rc.ids)], sub.id)
+	}
+}
+
+// route hands a message to everyone in rt and returns how many that were. From
+// here on the message is immutable.
+func (r *round) route(m *Message, rt *route) (n int) {
+	for i := range rt.receivers {
+		r.deliver(m, &rt.receivers[i])
+	}
+	n = len(rt.receivers)
+	for _, g := range rt.groups {
+		if rc, ok := g.pick(nil, m.QoS); ok {
+			r.deliver(m, &rc)
+			n++
+		}
+	}
+	return n
+}
+
+// publishFull routes a message whose topic is full, from no connection: a
+// will, a rule, the administrator, the broker.
+func (r *round) publishFull(m *Message, from *session) (n int) {
+	r.match(m.Topic, from)
+	return r.route(m, &route{receivers: r.receivers, groups: r.groups})
+}
+
+// checkTopic holds a topic name against the specification and the bound on levels.
+func (b *Broker) checkTopic(name string) error {
+	if err := topic.CheckName(name); err != nil {
+		return err
+	}
+	return b.checkLevels(name)
+}

@@ -1,0 +1,264 @@
+package core
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// sessionKey is the identity of a session: the final client identifier within
+// a mount.
+type sessionKey struct{ mount, id string }
+
+// session is what outlives a connection: subscriptions, what waits for the
+// client, what is unacknowledged either way, the will (4.1).
+type session struct {
+	// Immutable:
+	b    *Broker
+	key  sessionKey
+	name string // of the key, in the store
+
+	// Atomic:
+	conn    atomic.Pointer[conn] // the live connection: accepted, CONNACK appended; nil while there is none
+	held0   atomic.Bool          // QoS 0 messages wait: the next may not overtake them [MQTT-4.6.0-6]
+	backlog atomic.Int64         // QoS 1 and 2 messages that wait
+
+	mu sync.Mutex
+	// Guarded by mu:
+	owner       *conn   // the connection that has the session, from CONNACK until its end
+	client      *Client // facts of the present or last connection
+	gone        bool    // removed; nothing may be added any more
+	established bool    // a client was accepted with it
+	stored      bool    // the store knows it
+	expiry      uint32  // seconds after the connection's end; 0 with it, 0xFFFFFFFF never
+	limits      Limits
+	vars        Vars
+	subs        map[string]*subscription // by filter as the client wrote it
+	received    idSet                    // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
+	will        *will
+	timer       *time.Timer // session expiry or will delay, whichever is next
+	expiresAt   time.Time   // while offline; zero: never
+
+	queue0   queue // QoS 0, where they cannot go at once
+	queue    queue // QoS 1 and 2
+	window   window
+	retained []*retainedCursor // subscriptions whose retained messages are on their way
+	pumping  bool              // a goroutine asks deliver hooks
+	seq      uint64
+}
+
+// persistent says that the session outlives its connection.
+func (s *session) persistentLocked() bool { return s.expiry > 0 }
+
+// sessions is the table of all sessions, in shards so that connecting clients
+// seldom meet.
+type sessions struct {
+	shards [64]sessionShard
+	count  atomic.Int64
+}
+
+type sessionShard struct {
+	mu sync.Mutex
+	m  map[sessionKey]*session
+}
+
+func (t *sessions) shard(k sessionKey) *sessionShard {
+	const prime = 16777619 // FNV-1a, 32 bits
+	h := uint32(2166136261)
+	for _, part := range [2]string{k.mount, k.id} {
+		for i := range len(part) {
+			h = (h ^ uint32(part[i])) * prime
+		}
+	}
+	return &t.shards[h%uint32(len(t.shards))]
+}
+
+// find returns the session of k, nil if there is none.
+func (t *sessions) find(k sessionKey) *session {
+	sh := t.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.m[k]
+}
+
+// findOrCreate returns the session of k; nil if it would be one too many.
+func (b *Broker) findOrCreate(k sessionKey) *session {
+	sh := b.sessions.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.m[k]; s != nil {
+		return s
+	}
+	if b.sessions.count.Add(1) > int64(b.o.MaxSessions) {
+		b.sessions.count.Add(-1)
+		return nil
+	}
+	return sh.add(b, k)
+}
+
+// add puts a new session into a shard whose lock is held.
+func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
+	if sh.m == nil {
+		sh.m = make(map[sessionKey]*session)
+	}
+	s := &session{b: b, key: k, name: k.String()}
+	sh.m[k] = s
+	return s
+}
+
+// remove takes s out of the table.
+func (t *sessions) remove(s *session) {
+	sh := t.shard(s.key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.m[s.key] == s {
+		delete(sh.m, s.key)
+		t.count.Add(-1)
+	}
+}
+
+// each calls fn for every session, with no lock held.
+func (t *sessions) each(fn func(*session)) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		list := make([]*session, 0, len(sh.m))
+		for _, s := range sh.m {
+			list = append(list, s)
+		}
+		sh.mu.Unlock()
+		for _, s := range list {
+			fn(s)
+		}
+	}
+}
+
+// endSession removes a session that has no connection: its subscriptions go,
+// its will is sent, what waits is lost or, where it came by a shared
+// subscription, goes to another member [MQTT-4.8.2-4]. It does nothing if a
+// connection has the session, or it is gone already.
+func (b *Broker) endSession(r *round, s *session, reason string) {
+	s.mu.Lock()
+	if s.gone || s.owner != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.gone = true
+	s.storeNoMoreLocked()
+	b.sessions.remove(s) // after that: the next session of this name is stored behind it
+	s.stopTimerLocked()
+	w := s.will
+	s.will = nil
+	for _, sub := range s.subs { // before others see that it is gone: they look for another member
+		b.unlink(sub)
+	}
+	s.subs = nil
+	left := s.drainLocked()
+	s.retained = nil
+	client := s.client
+	s.mu.Unlock()
+
+	if w != nil {
+		b.sendWill(r, w)
+	}
+	r.forget()
+	for _, q := range left {
+		r.leave(q, client, CauseSessionEnded)
+	}
+	b.commitNow(r)
+	b.log.Debug("session ended", "client", s.key.id, "reason", reason)
+	if client != nil { // nil: nobody was ever accepted with it
+		b.tellSessionEnded(r, client, reason)
+	}
+}
+
+// leave finds another member for a message that came by a shared subscription,
+// or counts it as lost. The caller holds no lock.
+func (r *round) leave(q queued, client *Client, cause Cause) {
+	if _, expired := q.msg.remaining(); expired {
+		r.drop(q.msg, client, CauseExpired)
+		return
+	}
+	if g := r.b.groupNow(q.sub.group); g != nil {
+		if rc, ok := g.pick(q.sub.sess, q.msg.QoS); ok {
+			r.forget() // what was encoded of the message before
+			r.kept = q.msg
+			r.deliver(q.msg, &rc)
+			r.forget()
+			return
+		}
+	}
+	r.drop(q.msg, client, cause)
+}
+
+// drainLocked empties what waits and what is unacknowledged, and returns what
+// may still be given to others or is lost: not the QoS 2 messages in flight of
+// which the client may have become the owner [MQTT-4.8.2-5].
+func (s *session) drainLocked() (left []queued) {
+	for _, q := range s.window.inOrder() {
+		s.b.queuedBytes.Add(-int64(q.msg.weight()))
+		if q.qos == 1 {
+			left = append(left, q.queued)
+		}
+	}
+	s.window = window{}
+	for _, q := range []*queue{&s.queue0, &s.queue} {
+		for x, ok := s.popLocked(q); ok; x, ok = s.popLocked(q) {
+			left = append(left, x)
+		}
+		*q = queue{}
+	}
+	return left
+}
+
+// armLocked sets the timer of a session without a connection to what comes
+// next: the will or the end.
+func (s *session) armLocked() {
+	s.stopTimerLocked()
+	next := s.expiresAt
+	if s.will != nil && (next.IsZero() || s.will.due.Before(next)) {
+		next = s.will.due
+	}
+	if next.IsZero() {
+		return
+	}
+	s.timer = time.AfterFunc(time.Until(next), s.onTimer)
+}
+
+func (s *session) stopTimerLocked() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// onTimer sends a will that is due and ends a session that has expired.
+func (s *session) onTimer() {
+	r := s.b.newRound()
+	defer r.end()
+	s.mu.Lock()
+	if s.gone || s.owner != nil {
+		s.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	ended := !s.expiresAt.IsZero() && !now.Before(s.expiresAt)
+	var w *will
+	if !ended && s.will != nil && !now.Before(s.will.due) {
+		w, s.will = s.will, nil
+	}
+	if !ended {
+		s.armLocked()
+	}
+	s.mu.Unlock()
+	if w != nil {
+		s.b.sendDueWill(r, w)
+	}
+	if ended {
+		s.b.endSession(r, s, SessionExpired)
+		s.b.metrics.SessionsExpired.Add(1)
+	}
+}
+
+// String is the session's name in the store: neither part holds U+0000.
+func (k sessionKey) String() string { return k.mount + "\x00" + k.id }

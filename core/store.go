@@ -1,0 +1,103 @@
+package core
+
+import "lunamq/core/packet"
+
+// Store keeps what must outlive a connection and, with a store on disk, the
+// process. The broker tells it what changes, in batches; what it was told and
+// has confirmed it hands back at the next start. Sessions without expiry and
+// QoS 0 messages that are not retained never come here.
+type Store interface {
+	// Load hands out what is kept, as the Put operations that make it again:
+	// a session before what belongs to it, its messages in order. It is
+	// called once, before the first Commit.
+	Load(fn func(Op) error) error
+	// Commit applies all of b or nothing. Either it has when it returns true,
+	// or it calls done once, later, from a goroutine of its own. Batches of
+	// one caller are applied in its order. The batch belongs to the store until
+	// then. The caller may hold a session's lock: Commit does not wait for the
+	// disk, nor for any done.
+	Commit(b *Batch, done Committed) (kept bool)
+	// Durable says that what is kept outlives the process.
+	Durable() bool
+	Close() error
+}
+
+// Committed is told when a batch is kept, or why it could not be.
+type Committed interface{ Committed(err error) }
+
+// Batch gathers what one packet, message or timer changes.
+type Batch struct{ Ops []Op }
+
+func (b *Batch) add(op Op)   { b.Ops = append(b.Ops, op) }
+func (b *Batch) empty() bool { return len(b.Ops) == 0 }
+
+// OpKind is what an Op does.
+type OpKind uint8
+
+// The operations on a store. Put makes or replaces what its name says.
+const (
+	PutSession         OpKind = iota + 1 // Session, Client
+	DeleteSession                        // Session, with all that belongs to it
+	PutSubscription                      // Session, Subscription
+	DeleteSubscription                   // Session, Subscription.Requested
+	PutMessage                           // Session, Seq, Queued: waits for the client
+	PutInflight                          // Session, Seq, ID: the message was sent under ID
+	PutReleased                          // Session, Seq, ID: PUBREC came, PUBCOMP is awaited
+	DeleteMessage                        // Session, Seq
+	PutReceived                          // Session, ID: a QoS 2 identifier of the client
+	DeleteReceived                       // Session, ID
+	PutRetained                          // Queued.Message
+	DeleteRetained                       // Topic
+)
+
+// Op is one change.
+type Op struct {
+	Kind         OpKind
+	Session      string // the session's name
+	Seq          uint64 // of a message in its session; increasing
+	ID           uint16
+	Topic        string
+	Client       *StoredClient
+	Subscription *StoredSubscription
+	Queued       StoredMessage
+}
+
+// StoredClient is what is kept of a session and the client it belongs to.
+type StoredClient struct {
+	Client         Client // its facts; Vars apart
+	Vars           map[string]any
+	Limits         Limits
+	Expiry         uint32 // seconds after the connection's end
+	DisconnectedAt int64  // unix nanoseconds; 0: connected
+	Will           *StoredWill
+}
+
+// StoredWill is a will that waits for its delay or its session's end.
+type StoredWill struct {
+	Message *Message
+	Delay   uint32
+	Due     int64 // unix nanoseconds; 0 while connected
+	Reason  packet.ReasonCode
+	Text    string
+}
+
+// StoredSubscription is one subscription of a session.
+type StoredSubscription struct {
+	Requested         string // as the client wrote it
+	Filter            string // as rules left it, without $share/group/ and mount
+	QoS               byte
+	NoLocal           bool
+	RetainAsPublished bool
+	RetainHandling    byte
+	Identifier        uint32
+}
+
+// StoredMessage is a message with what its receiver needs to know of it.
+type StoredMessage struct {
+	Message     *Message
+	ExpiresAt   int64 // unix nanoseconds, 0 never
+	QoS         byte
+	Retain      bool
+	Identifiers []uint32
+	Filter      string // of the subscription that brought it, as requested
+}

@@ -1,0 +1,98 @@
+package core
+
+import (
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lunamq/core/packet"
+)
+
+// sinkConn is a connection that takes everything and says nothing.
+type sinkConn struct{ net.Conn }
+
+func (sinkConn) Write(p []byte) (int, error)      { return len(p), nil }
+func (sinkConn) SetWriteDeadline(time.Time) error { return nil }
+func (sinkConn) Close() error                     { return nil }
+
+// FuzzStream feeds a connection any bytes, cut in two anywhere: it does not
+// panic, and nothing of it is left when it has gone but what may be kept.
+func FuzzStream(f *testing.F) {
+	for _, stream := range wireStreams(f) {
+		f.Add(stream, uint(len(stream)/2))
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, cut uint) {
+		b, err := New(wireOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{
+			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, net: sinkConn{}, remote: "fuzz",
+			maxPacket: b.o.HandshakePacketSize, count: new(atomic.Int64),
+		}
+		c.acks.fewer.L = &c.acks.mu
+		c.out = newOutbox(b, c.net)
+		at := min(cut, uint(len(stream)))
+		for _, part := range [][]byte{stream[:at], stream[at:]} {
+			if len(part) > 0 && err == nil {
+				err = c.take(part)
+			}
+		}
+		if len(c.rest.buf) > len(stream) {
+			t.Errorf("%d bytes are kept of %d", len(c.rest.buf), len(stream))
+		}
+		if err == nil {
+			c.lost(io.EOF)
+		}
+		if n := b.metrics.Panics.Load(); n != 0 {
+			t.Errorf("%d panics", n)
+		}
+		if b.metrics.Connected.Load() != 0 {
+			t.Error("still connected")
+		}
+		b.sessions.each(func(s *session) {
+			if s.expiry == 0 {
+				t.Errorf("the session of %q is left", s.key.id)
+			}
+		})
+		b.stopSessions()
+	})
+}
+
+// wireStreams are what each connection of the wire cases sends, as one stream.
+func wireStreams(f *testing.F) (streams [][]byte) {
+	f.Helper()
+	files, err := filepath.Glob("testdata/wire/*.txt")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no wire cases: %v", err)
+	}
+	for _, file := range files {
+		for _, c := range readWireCases(f, file) {
+			sent := make(map[string][]byte)
+			versions := make(map[string]packet.Version)
+			for _, line := range c.lines {
+				if line.text[0] != '>' {
+					continue
+				}
+				name, text, _ := strings.Cut(strings.TrimSpace(line.text[1:]), ":")
+				v := versions[name]
+				if v == 0 {
+					v = packet.V5
+				}
+				p, v, err := encodeLine(strings.TrimSpace(text), v)
+				if err != nil {
+					f.Fatalf("%s:%d: %v", file, line.number, err)
+				}
+				sent[name], versions[name] = append(sent[name], p...), v
+			}
+			for _, stream := range sent {
+				streams = append(streams, stream)
+			}
+		}
+	}
+	return streams
+}

@@ -1,0 +1,105 @@
+package core
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lunamq/core/packet"
+)
+
+// sysNames are the names below $SYS/broker that mosquitto publishes
+// (mosquitto(8), "Broker status", and sys_tree.c of 2.0).
+var sysNames = strings.Fields(`
+	version uptime
+	clients/total clients/maximum clients/disconnected clients/inactive clients/connected clients/active clients/expired
+	messages/stored store/messages/count store/messages/bytes subscriptions/count shared_subscriptions/count
+	heap/current heap/maximum messages/received messages/sent
+	publish/messages/dropped publish/messages/received publish/messages/sent publish/bytes/received publish/bytes/sent
+	bytes/received bytes/sent
+	load/messages/received/1min load/messages/received/5min load/messages/received/15min
+	load/messages/sent/1min load/publish/received/1min load/publish/sent/1min load/publish/dropped/1min
+	load/bytes/received/1min load/bytes/sent/1min load/sockets/1min load/connections/15min`)
+
+// TestSys: the customary names are there, retained, and hold what is so.
+func TestSys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := wireOptions()
+		o.SysInterval, o.Version = 10*time.Second, "lunamq 1"
+		s := newStage(t, o)
+		defer s.end()
+		s.connect("id=kept expiry=100").send("DISCONNECT")
+		p := s.connect("clean id=a")
+		p.send("SUBSCRIBE id=1 f=x")
+		p.send("PUBLISH topic=x payload=12345 q=1 id=1 retain")
+		p.packets()
+		p.send("PUBACK id=1")
+		time.Sleep(10*time.Second + time.Millisecond)
+		p.send("SUBSCRIBE id=2 f=$SYS/#")
+		values := make(map[string]string)
+		for _, got := range p.packets() {
+			if x, _ := decodePacket(got, packet.V5); x != nil {
+				if m, ok := x.(*packet.Publish); ok && m.Retain {
+					values[strings.TrimPrefix(m.Topic, "$SYS/broker/")] = string(m.Payload)
+				}
+			}
+		}
+		for _, name := range append(sysNames, "retained messages/count") {
+			if _, ok := values[name]; !ok {
+				t.Errorf("$SYS/broker/%s is not there", name)
+			}
+		}
+		for name, want := range map[string]string{
+			"version": "lunamq 1", "uptime": "10 seconds", "clients/connected": "1", "clients/disconnected": "1", "clients/total": "2",
+			"clients/maximum": "1", "subscriptions/count": "1", "publish/messages/received": "1", "publish/messages/sent": "1",
+			// CONNECT, DISCONNECT; CONNECT, SUBSCRIBE, PUBLISH, PUBACK
+			"messages/received": "6",
+			// CONNACK; CONNACK, SUBACK, PUBLISH, PUBACK
+			"messages/sent": "5", "publish/messages/dropped": "0",
+		} {
+			if values[name] != want {
+				t.Errorf("$SYS/broker/%s is %q, want %q", name, values[name], want)
+			}
+		}
+	})
+}
+
+// TestSysIsTheBrokers: clients may not publish there (4.7.2), and it is not
+// matched by a filter that begins with a wildcard [MQTT-4.7.2-1].
+func TestSysIsTheBrokers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := wireOptions()
+		o.SysInterval = 10 * time.Second
+		s := newStage(t, o)
+		defer s.end()
+		p := s.connect("clean id=a")
+		p.send("SUBSCRIBE id=1 f=#")
+		p.expect("SUBACK id=1 codes=0")
+		p.send("PUBLISH topic=$SYS/broker/version payload=mine q=1 id=1 retain")
+		p.expect("PUBACK id=1 code=0x87 reason=*")
+		time.Sleep(time.Minute)
+		p.expect()
+	})
+}
+
+// TestLoad: the averages approach the rate, the shorter the faster.
+func TestLoad(t *testing.T) {
+	total := int64(0)
+	l := &load{total: func() int64 { return total }}
+	for range 6 * 60 { // an hour of 10 a second
+		total += 100
+		l.update(10 * time.Second)
+	}
+	for i, mean := range l.mean {
+		if mean < 580 || mean > 600 {
+			t.Errorf("after an hour the average of %d minutes is %.1f a minute", loadMinutes[i], mean)
+		}
+	}
+	l.update(10 * time.Second)
+	falling := l.mean[:]
+	if !slices.IsSorted(falling) || falling[0] > 520 {
+		t.Errorf("after silence: %v", l.mean)
+	}
+}

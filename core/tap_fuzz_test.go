@@ -1,0 +1,69 @@
+package core
+
+import (
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"lunamq/core/packet"
+)
+
+// FuzzTappedBytes lets a packet hook make anything of a packet of an accepted
+// connection: that ends the connection at the worst, and nothing is left of it.
+func FuzzTappedBytes(f *testing.F) {
+	for _, stream := range wireStreams(f) {
+		f.Add(stream)
+	}
+	f.Fuzz(func(t *testing.T, made []byte) {
+		o := wireOptions()
+		o.Packets = true
+		b, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.Register("test", when(PacketIn, packet.PINGREQ, func(ev *PacketEvent) Decision {
+			ev.Bytes = made
+			return Decision{}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{
+			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, net: sinkConn{}, remote: "fuzz",
+			maxPacket: b.o.HandshakePacketSize, count: new(atomic.Int64),
+		}
+		c.acks.fewer.L = &c.acks.mu
+		c.out = newOutbox(b, c.net) // untapped: what goes is not of interest
+		c.tap = newTap(c)
+		if err := c.take((&packet.Connect{Version: packet.V5, CleanStart: true, ClientID: "a"}).Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if c.take([]byte{0xC0, 0}) == nil {
+			c.lost(io.EOF)
+		}
+		if n := b.metrics.Panics.Load(); n != 0 {
+			t.Errorf("%d panics", n)
+		}
+		if b.metrics.Connected.Load() != 0 {
+			t.Error("still connected")
+		}
+		c.tap.close()
+		b.stopSessions()
+	})
+}
+
+// TestPacketLength: packets that we have encoded are told apart, whatever their
+// length.
+func TestPacketLength(t *testing.T) {
+	for _, n := range []int{0, 1, 120, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152} {
+		p, _ := packet.AppendPublish(nil, packet.V5, &packet.Publish{Topic: "t", Payload: make([]byte, n)})
+		if got := packetLength(append(p, 0xD0, 0)); got != len(p) {
+			t.Errorf("payload of %d bytes: %d, want %d", n, got, len(p))
+		}
+	}
+	for _, p := range [][]byte{{0xD0}, {0xD0, 0x80}, {0xD0, 5, 1}} {
+		if got := packetLength(p); got != len(p) {
+			t.Errorf("% x: %d, want all of it", p, got)
+		}
+	}
+}
