@@ -1,0 +1,226 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// firstFuel is spent before the clock is looked at for the first time: a short handler never pays for
+// the deadline (a clock read and a timer are about 200 ns, half a call).
+const firstFuel = 256
+
+// A meter counts the instructions of one call. gopher-lua asks the context of a thread for Done before
+// each instruction; the meter is that context. A context of the standard library costs more and cannot
+// count.
+//
+// The deadline is a timer that sets alarm, and not a look at the clock every few thousand instructions:
+// a comparison of two long strings is one instruction of milliseconds.
+type meter struct {
+	// Owned by whoever holds the world:
+	fuel   int64 // what is left of the part handed out
+	rest   int64 // what is left beyond it
+	budget int64
+	spent  int64 // when the deadline ended the call
+	over   Kind  // Budget or Deadline once one of them has ended the call
+	armed  bool
+	since  time.Time     // when the world was last taken, while armed
+	held   time.Duration // before since
+	limit  time.Duration
+	timer  *time.Timer
+
+	world    *World
+	serial   int64 // of the call, unique in the world
+	host     any
+	live     int // unfinished coroutines made by this call
+	nesting  int
+	protects []int // registry bases of the pcalls under way, of all threads of the call
+
+	lastKind Kind // of the last error raised by raise
+	lastText string
+
+	alarm atomic.Bool // set by the timer
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (m *meter) start(budget int64, limit time.Duration, host any) {
+	m.world.calls++
+	m.serial = m.world.calls
+	m.budget, m.limit, m.host = budget, limit, host
+	m.fuel = min(budget, firstFuel)
+	m.rest = budget - m.fuel
+	m.over, m.lastKind, m.lastText = 0, 0, ""
+	m.armed, m.held = false, 0
+	m.live, m.nesting = 0, 0
+	m.protects = m.protects[:0]
+}
+
+func (m *meter) stop() {
+	m.pause()
+	m.host = nil
+}
+
+// used is what the call was charged, at most its budget.
+func (m *meter) used() int64 {
+	if m.over == Deadline {
+		return m.spent
+	}
+	return min(m.budget, m.budget-m.rest-m.fuel)
+}
+
+// Done is asked before every instruction.
+func (m *meter) Done() <-chan struct{} {
+	m.fuel--
+	if m.fuel < 0 || m.alarm.Load() {
+		return m.refuel()
+	}
+	return nil
+}
+
+func (m *meter) refuel() <-chan struct{} {
+	if m.check() != 0 {
+		return closedChan
+	}
+	return nil
+}
+
+// check hands out what is left of the budget, looks at the deadline, and says what has ended the call.
+func (m *meter) check() Kind {
+	if m.over != 0 {
+		return m.over
+	}
+	if m.fuel < 0 {
+		m.fuel, m.rest = m.fuel+m.rest, 0
+		if m.fuel < 0 {
+			m.over, m.fuel = Budget, -1
+			return Budget
+		}
+	}
+	if !m.armed {
+		m.arm()
+		return 0
+	}
+	if m.alarm.Swap(false) {
+		if m.held+time.Since(m.since) >= m.limit {
+			m.over = Deadline
+			m.spent = m.budget - m.rest - m.fuel
+			m.rest, m.fuel = 0, -1
+			return Deadline
+		}
+		m.timer.Reset(m.limit - m.held - time.Since(m.since)) // the alarm was an earlier call's
+	}
+	return 0
+}
+
+func (m *meter) arm() {
+	m.armed, m.since = true, time.Now()
+	m.alarm.Store(false)
+	if m.timer == nil {
+		m.timer = time.AfterFunc(m.limit-m.held, func() { m.alarm.Store(true) })
+		return
+	}
+	m.timer.Reset(m.limit - m.held)
+}
+
+// pause takes the time until the next arm out of the deadline, and says whether it was running.
+func (m *meter) pause() bool {
+	if !m.armed {
+		return false
+	}
+	m.timer.Stop()
+	m.armed = false
+	m.held += time.Since(m.since)
+	return true
+}
+
+func (m *meter) Err() error {
+	switch m.over {
+	case Deadline:
+		return fmt.Errorf("the call held its world for more than %v", m.limit)
+	case Budget:
+		return fmt.Errorf("the call used up its budget of %d instructions", m.budget)
+	}
+	return nil
+}
+
+func (m *meter) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (m *meter) Value(any) any               { return nil }
+
+var _ context.Context = (*meter)(nil)
+
+// charge takes n instructions; it raises the error that cannot be caught when they are not there.
+func (m *meter) charge(L *lua.LState, n int64) {
+	m.fuel -= n
+	if (m.fuel < 0 || m.alarm.Load()) && m.check() != 0 {
+		L.RaiseError("%s", m.Err().Error())
+	}
+}
+
+// meterOf is the meter of the call that L runs in.
+func meterOf(L *lua.LState) *meter {
+	switch c := L.Context().(type) {
+	case *meter:
+		return c
+	case *coroutine:
+		return c.meter
+	}
+	panic("sandbox: a thread that belongs to no call")
+}
+
+// Charge makes the running call pay n instructions for work done in Go, about 20 ns each. When the
+// budget is used up it raises the error that scripts cannot catch. Charge before the work, and charge
+// for strings that come from outside by their length (1 per 64 bytes): what Lua does with a long string
+// is one instruction however long it takes.
+func Charge(L *lua.LState, n int64) { meterOf(L).charge(L, n) }
+
+// Host is the value given as CallOptions.Ctx for the running call; nil while a file loads.
+func Host(L *lua.LState) any { return meterOf(L).host }
+
+// Release runs fn, which may wait, while others use the world; the time is not the call's. fn must not
+// touch Lua values.
+func Release(L *lua.LState, fn func()) {
+	m := meterOf(L)
+	w := m.world
+	current := w.state.G.CurrentThread
+	armed := m.pause()
+	w.Unlock()
+	defer func() {
+		w.Lock()
+		w.state.G.CurrentThread = current
+		if armed {
+			m.arm()
+		}
+	}()
+	fn()
+}
+
+// CheckString is argument n as a string (numbers are converted), as the string library takes it.
+func CheckString(L *lua.LState, n int) string { return checkText(L, n) }
+
+// PushString pushes a string that a library has built: its length is checked and charged.
+func PushString(L *lua.LState, s string) {
+	CheckLength(L, len(s))
+	L.Push(lua.LString(s))
+}
+
+// CheckLength is to be called before a string of n bytes is built: it charges for it, and raises an
+// error if it is longer than a script may build.
+func CheckLength(L *lua.LState, n int) {
+	m := meterOf(L)
+	if n > m.world.limits.MaxString {
+		m.raise(L, Memory, fmt.Sprintf("string of %d bytes is too long (%d at most)", n, m.world.limits.MaxString))
+	}
+	if n >= bytesPerInstruction {
+		m.charge(L, int64(n/bytesPerInstruction))
+	}
+}
+
+// raise raises an error that scripts can catch and that keeps its kind if they do not.
+func (m *meter) raise(L *lua.LState, kind Kind, text string) {
+	m.lastKind, m.lastText = kind, text
+	L.RaiseError("%s", text)
+}
