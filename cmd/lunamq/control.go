@@ -37,7 +37,7 @@ type control struct {
 }
 
 // openControl binds the socket. It is the first thing that a broker does with its
-// data folder, and who finds somebody else there does not start.
+// data folder, and who finds somebody else there leaves it alone.
 func (p *program) openControl() (*control, error) {
 	dir := p.config.Storage.Path
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -101,6 +101,9 @@ func bind(l *config.Listener) (net.Listener, error) {
 	return n, err
 }
 
+// errTaken: a unix socket is somebody's.
+var errTaken = errors.New("another program listens there")
+
 // bindSocket listens at a unix socket. A socket there that nobody listens at is
 // what a killed broker leaves behind, and is removed; anything else stays.
 func bindSocket(path string, mode os.FileMode) (net.Listener, error) {
@@ -110,7 +113,7 @@ func bindSocket(path string, mode os.FileMode) (net.Listener, error) {
 		}
 		if c, err := net.Dial("unix", path); err == nil {
 			c.Close()
-			return nil, fmt.Errorf("%s: another program listens there: end it, or choose another path", path)
+			return nil, fmt.Errorf("%s: %w: end it, or choose another path", path, errTaken)
 		} else if !errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, fmt.Errorf("%s is there, and whether somebody listens cannot be told: %w", path, err)
 		}

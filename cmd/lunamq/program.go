@@ -24,6 +24,7 @@ type program struct {
 	engine *scripting.Engine // nil without a folder of rules
 	ways   []*way
 	began  time.Time
+	alone  bool // the data folder is another broker's
 }
 
 // run builds the parts, in an order in which nobody is let in before the rules
@@ -36,10 +37,15 @@ func (p *program) run(ctx context.Context) error {
 
 	p.began = time.Now()
 	control, err := p.openControl()
-	if err != nil {
+	switch {
+	case errors.Is(err, errTaken): // nothing but the generations of the rules lies in the data folder
+		p.log.Warn("lunamq status, scripts, reload and rollback do not reach this broker, and it keeps the generations of its rules in memory alone", "err", err)
+		p.alone = true
+	case err != nil:
 		return err
+	default:
+		defer control.close()
 	}
-	defer control.close()
 	if err := p.build(); err != nil {
 		return err
 	}
@@ -54,7 +60,9 @@ func (p *program) run(ctx context.Context) error {
 	for _, w := range p.ways {
 		go func() { served <- p.serve(w) }()
 	}
-	control.serve()
+	if !p.alone {
+		control.serve()
+	}
 	p.report()
 	return p.wait(ctx, signals, served)
 }
@@ -78,7 +86,10 @@ func (p *program) startRules(ctx context.Context) error {
 		return fmt.Errorf("the folder of rules: %s is a file: set [scripting] dir or --scripts to the folder around it", s.Dir)
 	}
 	o := scriptingOptions(p.config)
-	o.Log, o.Archive = p.log, filepath.Join(p.config.Storage.Path, "scripts")
+	o.Log = p.log
+	if !p.alone {
+		o.Archive = filepath.Join(p.config.Storage.Path, "scripts")
+	}
 	p.engine = scripting.New(p.broker, o)
 	if err := p.engine.Start(ctx); err != nil {
 		return fmt.Errorf("the rules in %s are not in force, so nothing listens:\n%w", s.Dir, err)
