@@ -2,18 +2,18 @@ package sandbox
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
 )
 
-// A World is one Lua global state. Everything but Lock, TryLock and Unlock wants the lock held.
+// A World is one Lua global state. Everything but Lock, TryLock, Enter, Awaited, Pay and Unlock wants the
+// lock held.
 type World struct {
-	mu     sync.Mutex
+	queue  queue
 	limits Limits
 
-	// Guarded by mu:
+	// Guarded by the queue's lock:
 	state   *lua.LState // never runs anything: the threads are made from it
 	globals *lua.LTable // the environment of all functions; scripts see it through global only
 	global  *lua.LTable // _G
@@ -67,9 +67,20 @@ func NewWorld(l Limits) *World {
 	return w
 }
 
-func (w *World) Lock()         { w.mu.Lock() }
-func (w *World) TryLock() bool { return w.mu.TryLock() }
-func (w *World) Unlock()       { w.mu.Unlock() }
+// Lock waits for the world before all that wait by Enter.
+func (w *World) Lock()         { w.queue.lock() }
+func (w *World) TryLock() bool { return w.queue.tryLock() }
+func (w *World) Unlock()       { w.queue.unlock() }
+
+// Enter locks the world when it is the caller's turn. The error is ErrQueueFull or ErrQueueTime.
+func (w *World) Enter(t Ticket) error { return w.queue.enter(t) }
+
+// Awaited is how many wait for the world.
+func (w *World) Awaited() int { return int(w.queue.length.Load()) }
+
+// Pay says, where others wait, whose turn is about to end and how long it held the world: the longer,
+// the later that payer's next one.
+func (w *World) Pay(payer uint64, held time.Duration) { w.queue.pay(payer, held) }
 
 // NewFunction makes a Lua function of a Go one.
 func (w *World) NewFunction(fn lua.LGFunction) *lua.LFunction { return w.state.NewFunction(fn) }
