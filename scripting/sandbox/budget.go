@@ -25,11 +25,12 @@ type meter struct {
 	rest   int64 // what is left beyond it
 	budget int64
 	spent  int64 // when the deadline ended the call
-	over   Kind  // Budget or Deadline once one of them has ended the call
+	over   Kind  // Budget, Deadline or Waiting once one of them has ended the call
 	armed  bool
 	since  time.Time     // when the world was last taken, while armed
 	held   time.Duration // before since
 	limit  time.Duration
+	waited time.Duration // in library calls
 	timer  *time.Timer
 
 	world    *World
@@ -54,7 +55,7 @@ func (m *meter) start(budget int64, limit time.Duration, host any) {
 	m.fuel = min(budget, firstFuel)
 	m.rest = budget - m.fuel
 	m.over, m.lastKind, m.lastText = 0, 0, ""
-	m.armed, m.held = false, 0
+	m.armed, m.held, m.waited = false, 0, 0
 	m.live, m.nesting = 0, 0
 	m.protects = m.protects[:0]
 }
@@ -66,7 +67,7 @@ func (m *meter) stop() {
 
 // used is what the call was charged, at most its budget.
 func (m *meter) used() int64 {
-	if m.over == Deadline {
+	if m.over == Deadline || m.over == Waiting {
 		return m.spent
 	}
 	return min(m.budget, m.budget-m.rest-m.fuel)
@@ -106,14 +107,19 @@ func (m *meter) check() Kind {
 	}
 	if m.alarm.Swap(false) {
 		if m.held+time.Since(m.since) >= m.limit {
-			m.over = Deadline
-			m.spent = m.budget - m.rest - m.fuel
-			m.rest, m.fuel = 0, -1
+			m.end(Deadline)
 			return Deadline
 		}
 		m.timer.Reset(m.limit - m.held - time.Since(m.since)) // the alarm was an earlier call's
 	}
 	return 0
+}
+
+// end ends the call: each further instruction raises the error.
+func (m *meter) end(why Kind) {
+	m.over = why
+	m.spent = m.budget - m.rest - m.fuel
+	m.rest, m.fuel = 0, -1
 }
 
 func (m *meter) arm() {
@@ -141,6 +147,8 @@ func (m *meter) Err() error {
 	switch m.over {
 	case Deadline:
 		return fmt.Errorf("the call held its world for more than %v", m.limit)
+	case Waiting:
+		return fmt.Errorf("the call waited for more than %v in all", m.world.limits.WaitLimit)
 	case Budget:
 		return fmt.Errorf("the call used up its budget of %d instructions", m.budget)
 	}
@@ -196,6 +204,38 @@ func Release(L *lua.LState, fn func()) {
 		}
 	}()
 	fn()
+}
+
+// Wait is Release for what may take long: fn runs on a goroutine of its own, and the call ends, by an error
+// that scripts cannot catch, when all its waiting takes longer than Limits.WaitLimit. fn is told how much
+// of that is left; it goes on to its end, and what it writes is not to be read then. That it panicked is
+// a script error.
+func Wait(L *lua.LState, fn func(left time.Duration)) {
+	m := meterOf(L)
+	left := m.world.limits.WaitLimit - m.waited
+	began, done := time.Now(), make(chan any, 1)
+	late := time.NewTimer(left)
+	defer late.Stop()
+	var panicked any
+	ended := false
+	Release(L, func() {
+		go func() {
+			defer func() { done <- recover() }()
+			fn(left)
+		}()
+		select {
+		case panicked = <-done:
+			ended = true
+		case <-late.C:
+		}
+	})
+	if m.waited += time.Since(began); !ended || m.waited >= m.world.limits.WaitLimit {
+		m.end(Waiting)
+		L.RaiseError("%s", m.Err().Error())
+	}
+	if panicked != nil {
+		L.RaiseError("internal error: %v", panicked)
+	}
 }
 
 // CheckString is argument n as a string (numbers are converted), as the string library takes it.

@@ -19,12 +19,13 @@ const (
 	Syntax                   // the file does not compile
 	Budget                   // Limits.Budget or CallOptions.Budget used up
 	Deadline                 // Limits.Deadline passed
+	Waiting                  // Limits.WaitLimit passed
 	Memory                   // a string too long, a list too long
 	Sealed                   // a global assigned after Seal, a read-only table changed
 	Internal                 // a panic in Go: a defect of a library, not of the script
 )
 
-var kindNames = [...]string{"", "runtime", "syntax", "budget", "deadline", "memory", "sealed", "internal"}
+var kindNames = [...]string{"", "runtime", "syntax", "budget", "deadline", "waiting", "memory", "sealed", "internal"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {

@@ -6,6 +6,7 @@ import "time"
 type Limits struct {
 	Budget     int64         // instructions per call; 1 000 000
 	Deadline   time.Duration // a call may hold the world; 100 ms
+	WaitLimit  time.Duration // a call may wait in library calls, in all; 5 s
 	MaxString  int           // bytes of any string a script builds; 8 MiB
 	MaxThreads int           // unfinished coroutines that one call may have made; 64
 	MaxNesting int           // coroutines resumed inside each other; 16
@@ -17,6 +18,7 @@ type Limits struct {
 const (
 	defaultBudget     = 1_000_000
 	defaultDeadline   = 100 * time.Millisecond
+	defaultWaitLimit  = 5 * time.Second
 	defaultMaxString  = 8 << 20
 	defaultMaxThreads = 64
 	defaultMaxNesting = 16
@@ -53,6 +55,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Deadline <= 0 {
 		l.Deadline = defaultDeadline
+	}
+	if l.WaitLimit <= 0 {
+		l.WaitLimit = defaultWaitLimit
 	}
 	if l.MaxString <= 0 {
 		l.MaxString = defaultMaxString
