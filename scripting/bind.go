@@ -25,7 +25,7 @@ func (w *world) openLibs() {
 	w.Register("env", map[string]lua.LGFunction{"get": w.envGet})
 	w.Register("crypto", hashCalls)
 	w.Register("crypto", map[string]lua.LGFunction{"jwt_verify": w.jwtVerify})
-	w.Register("crypto", map[string]lua.LGFunction{"verify_password": cryptoVerifyPassword, "equal": cryptoEqual})
+	w.Register("crypto", map[string]lua.LGFunction{"verify_password": w.verifyPassword, "equal": cryptoEqual})
 }
 
 // chargeFor is Charge for package lib.
@@ -124,25 +124,6 @@ func optionalArg(L *lua.LState, n int, call, name string) string {
 		return ""
 	}
 	return argBytes(L, n, call, name)
-}
-
-// cryptoVerifyPassword is crypto.verify_password(password, hash). It takes tens
-// of milliseconds on purpose, so it waits: others use the world meanwhile.
-func cryptoVerifyPassword(L *lua.LState) int {
-	const call = "crypto.verify_password"
-	argNone(L, 2, call)
-	password, hash := argBytes(L, 1, call, "the password"), argBytes(L, 2, call, "the hash")
-	if c := running(L); c != nil {
-		c.turn.BeforeWait()
-	}
-	var ok bool
-	var err error
-	sandbox.Release(L, func() { ok, err = lib.VerifyPassword(password, hash) })
-	if err != nil {
-		L.RaiseError("%s: %v", call, err)
-	}
-	L.Push(boolean(ok))
-	return 1
 }
 
 // cryptoEqual is crypto.equal(a, b), in a time that tells nothing of the contents.

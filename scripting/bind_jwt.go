@@ -1,6 +1,8 @@
 package scripting
 
 import (
+	"time"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"lunamq/scripting/lib"
@@ -19,13 +21,10 @@ func (w *world) jwtVerify(L *lua.LState) int {
 	argNone(L, 2, call)
 	token, keys := argBytes(L, 1, call, "the token"), argBytes(L, 2, call, "the key")
 	sandbox.Charge(L, jwtCost+int64(len(token)+len(keys))/8)
-	if c := running(L); c != nil {
-		c.turn.BeforeWait()
-	}
 	var claims string
 	var err error
 	now := w.generation.engine.options.Now()
-	sandbox.Release(L, func() { claims, err = lib.JWTVerify(token, keys, now) })
+	wait(L, func(time.Duration) { claims, err = lib.JWTVerify(token, keys, now) })
 	if err != nil {
 		L.Push(lua.LNil)
 		L.Push(lua.LString(clipTo(err.Error(), maxMessage)))

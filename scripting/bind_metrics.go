@@ -94,8 +94,8 @@ func (m *metric) take() (err error) {
 
 // takeMetrics makes the metrics of the files' scope, so that they are there
 // before they are counted.
-func (g *generation) takeMetrics() {
-	w := g.worlds[0]
+func (w *world) takeMetrics() {
+	g := w.generation
 	w.Lock()
 	defer w.Unlock()
 	for _, m := range w.metrics {

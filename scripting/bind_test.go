@@ -93,7 +93,7 @@ func TestRateRefillsAndIsShared(t *testing.T) {
 		t.Error("want one of a burst of one")
 	}
 	home := homeOf(testClient(5), 2)
-	r.current.worlds[home].Lock() // the next goes to the other world
+	r.current.world(home).Lock() // the next goes to the other world
 	if allowed() {
 		t.Error("the worlds do not share the limiter")
 	}
@@ -101,7 +101,7 @@ func TestRateRefillsAndIsShared(t *testing.T) {
 	if !allowed() {
 		t.Error("not refilled in the other world")
 	}
-	r.current.worlds[home].Unlock()
+	r.current.world(home).Unlock()
 	if allowed() {
 		t.Error("refilled too much")
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -51,7 +52,8 @@ func TestVerifyPasswordLetsOthersRun(t *testing.T) {
 			assert(m.topic == "slow" and m.client.id == "gw-7")
 			return ok
 		end)
-		mqtt.on("publish", "fast", function() return kv.get("in") == true end)`)
+		mqtt.on("publish", "fast", function() return kv.get("in") == true end)`,
+		func(o *Options) { o.WaitLimit = time.Minute })
 	hash, err := bcrypt.GenerateFromPassword([]byte("x"), 11)
 	must(t, err)
 	var slow core.Decision

@@ -18,10 +18,14 @@ const (
 	busyRemind = 5 * time.Minute
 )
 
-// WorldLoad is how busy one world was over the last ten seconds.
+// WorldLoad is how busy one world was over the last ten seconds, and how large it
+// is.
 type WorldLoad struct {
-	World int     `json:"world"` // from 1
-	Busy  float64 `json:"busy"`  // share of the time that handlers held it, 0 to 1
+	World   int     `json:"world"`   // from 1
+	Busy    float64 `json:"busy"`    // share of the time that handlers held it, 0 to 1
+	Memory  int64   `json:"memory"`  // bytes, estimated; 0 where the whole process has less than a world may have
+	Rebuilt uint64  `json:"rebuilt"` // how often it grew too large and was rebuilt
+	Waiting int     `json:"waiting"` // events that wait for it now
 }
 
 // busyness measures the load of the worlds.
@@ -60,10 +64,10 @@ func (e *Engine) measure(b *busyness, now time.Time) {
 	}
 	span, again := now.Sub(b.since), g == b.generation
 	var loads []WorldLoad
-	for i, w := range g.worlds {
-		held := time.Duration(w.busy.Load())
+	for i := range g.seats {
+		held := time.Duration(g.world(i).busy.Load())
 		if again && span > 0 {
-			loads = append(loads, WorldLoad{i + 1, min(1, float64(held-b.before[i])/float64(span))})
+			loads = append(loads, WorldLoad{World: i + 1, Busy: min(1, float64(held-b.before[i])/float64(span))})
 		}
 	}
 	b.take(g, now)
@@ -79,8 +83,8 @@ func (e *Engine) measure(b *busyness, now time.Time) {
 // take notes where the next measurement begins.
 func (b *busyness) take(g *generation, now time.Time) {
 	b.generation, b.since, b.before = g, now, b.before[:0]
-	for _, w := range g.worlds {
-		b.before = append(b.before, time.Duration(w.busy.Load()))
+	for i := range g.seats {
+		b.before = append(b.before, time.Duration(g.world(i).busy.Load()))
 	}
 }
 
@@ -109,11 +113,22 @@ func adviceFor(loads []WorldLoad) string {
 }
 
 // Worlds is how busy each world was over the last ten seconds, and what to do
-// about it: "" when all is well. There is nothing yet in the first ten seconds of a
-// generation.
+// about it: "" when all is well. Busy is 0 in the first ten seconds of a generation.
 func (e *Engine) Worlds() (loads []WorldLoad, advice string) {
 	e.mu.Lock()
 	loads = slices.Clone(e.loads)
+	g := e.inForce
 	e.mu.Unlock()
-	return loads, adviceFor(loads)
+	advice = adviceFor(loads)
+	if g == nil {
+		return loads, advice
+	}
+	if len(loads) != len(g.seats) { // the first ten seconds
+		loads = make([]WorldLoad, len(g.seats))
+	}
+	for i := range g.seats {
+		s, l := &g.seats[i], &loads[i]
+		l.World, l.Memory, l.Rebuilt, l.Waiting = i+1, s.memory.Load(), s.rebuilt.Load(), g.world(i).Awaited()
+	}
+	return loads, advice
 }

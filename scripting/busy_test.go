@@ -11,17 +11,17 @@ func TestBusyWorldsAreReported(t *testing.T) {
 	r := rules(t, good)
 	var b busyness
 	step := func(busy time.Duration) {
-		r.inForce.worlds[0].busy.Add(int64(busy))
+		r.inForce.world(0).busy.Add(int64(busy))
 		r.now = r.now.Add(busyEvery)
 		r.measure(&b, r.now)
 	}
 	warned := func() int { return strings.Count(strings.Join(r.log.all(), "\n"), "busy nearly all the time") }
 	r.measure(&b, r.now)
-	if loads, advice := r.Worlds(); len(loads) != 0 || advice != "" {
+	if loads, advice := r.Worlds(); len(loads) != 1 || loads[0] != (WorldLoad{World: 1}) || advice != "" {
 		t.Errorf("before a measurement: %v %q", loads, advice)
 	}
 	step(busyEvery / 2)
-	if loads, advice := r.Worlds(); len(loads) != 1 || loads[0] != (WorldLoad{1, 0.5}) || advice != "" || warned() != 0 {
+	if loads, advice := r.Worlds(); len(loads) != 1 || loads[0] != (WorldLoad{World: 1, Busy: 0.5}) || advice != "" || warned() != 0 {
 		t.Errorf("half busy: %v %q", loads, advice)
 	}
 	for range 3 {
@@ -43,19 +43,19 @@ func TestBusyWorldsAreReported(t *testing.T) {
 	writeFile(t, r.options.Dir+"/10.lua", good+"-- changed")
 	must(t, r.Reload(t.Context()))
 	r.measure(&b, r.now)
-	if loads, advice := r.Worlds(); len(loads) != 0 || advice != "" {
+	if loads, advice := r.Worlds(); len(loads) != 1 || loads[0] != (WorldLoad{World: 1}) || advice != "" {
 		t.Errorf("a new generation: %v %q", loads, advice)
 	}
 }
 
 // One idle world takes what comes: no advice.
 func TestOneIdleWorldIsEnough(t *testing.T) {
-	if a := adviceFor([]WorldLoad{{1, 1}, {2, 0.3}}); a != "" {
+	if a := adviceFor([]WorldLoad{{World: 1, Busy: 1}, {World: 2, Busy: 0.3}}); a != "" {
 		t.Error(a)
 	}
 	many := make([]WorldLoad, runtime.GOMAXPROCS(0))
 	for i := range many {
-		many[i] = WorldLoad{i + 1, 1}
+		many[i] = WorldLoad{World: i + 1, Busy: 1}
 	}
 	if a := adviceFor(many); !strings.Contains(a, "make the busiest handlers cheaper") {
 		t.Errorf("%q", a)

@@ -198,7 +198,7 @@ func (l *linter) silencer(g *generation, i int) string {
 // isRefusing says that a handler's function does nothing but refuse, as far as
 // its line tells.
 func (l *linter) isRefusing(g *generation, h *handler) bool {
-	p := g.worlds[0].functions[h.index].Proto
+	p := g.world(0).functions[h.index].Proto
 	if p == nil {
 		return false // a function of Go
 	}

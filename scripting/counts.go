@@ -2,6 +2,7 @@ package scripting
 
 import (
 	"strings"
+	"time"
 
 	"lunamq/core"
 	"lunamq/scripting/sandbox"
@@ -17,6 +18,9 @@ type HandlerCounts struct {
 	Verdicts map[string]uint64 `json:"verdicts"` // "pass", "allow", "deny", "drop", "disconnect"; without the failed calls
 	Errors   uint64            `json:"errors"`   // failed calls, overruns included
 	Overruns uint64            `json:"overruns"` // of the budget or the deadline
+	Skipped  uint64            `json:"skipped"`  // events that fell to on_error without a call: the handler was paused, or its turn did not come
+	Pauses   uint64            `json:"pauses"`   // how often it was paused for overruns
+	Paused   *Paused           `json:"paused,omitempty"`
 	Times    Times             `json:"times"`
 }
 
@@ -26,11 +30,12 @@ func (c *HandlerCounts) File() string {
 	return file
 }
 
-func (h *handler) snapshot() HandlerCounts {
+func (h *handler) snapshot(now time.Time) HandlerCounts {
 	out := HandlerCounts{
 		By: h.by, Event: h.info.name, Filter: h.filter, Verdicts: make(map[string]uint64, len(h.verdicts)),
-		Errors: h.errors.Load(), Overruns: h.overruns.Load(), Times: h.times.snapshot(),
+		Errors: h.errors.Load(), Overruns: h.overruns.Load(), Skipped: h.skipped.Load(), Times: h.times.snapshot(),
 	}
+	out.Paused, out.Pauses = h.pauses.state(now)
 	out.Calls = out.Errors
 	for v := range h.verdicts {
 		n := h.verdicts[v].Load()
@@ -48,6 +53,7 @@ type ScriptCounts struct {
 	Verdicts map[string]uint64 `json:"verdicts"`
 	Errors   uint64            `json:"errors"`
 	Overruns uint64            `json:"overruns"`
+	Skipped  uint64            `json:"skipped"`
 	Times    Times             `json:"times"`
 }
 
@@ -74,6 +80,7 @@ func (s *ScriptCounts) add(h *HandlerCounts) {
 	s.Calls += h.Calls
 	s.Errors += h.Errors
 	s.Overruns += h.Overruns
+	s.Skipped += h.Skipped
 	for v, n := range h.Verdicts {
 		s.Verdicts[v] += n
 	}

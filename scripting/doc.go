@@ -61,16 +61,44 @@
 // the load of a world (busy.go); when all worlds are busy nearly all the time, the
 // log and Worlds say what to do.
 //
+// # When rules take too much
+//
+// Time: an event that has to wait for its world waits in a queue (waiting.go) that
+// deals turns fairly by client, weighed by how long its calls held the world; one
+// that comes rarely waits for the call under way, whatever others have queued. What
+// is not connected yet shares one account by its address. At most Options.Queue
+// (100 000) wait for one world, for Options.QueueTime (5 s) at most; what comes
+// beyond falls to on_error, is counted as skipped, and logged with its client. A
+// call that would find its world free pays one compare-and-swap for all that.
+//
+// Overruns: a handler that overran its budget or deadline five times in 10 s for
+// one client is paused for that client; one that did ten times for three clients or
+// more is paused for all (pause.go). Its events fall to on_error without a call: a
+// guard with on_error "deny" refuses, and nobody can shut it off by provoking it.
+// A pause is 10 s, the next one twice as long, up to 5 min. It is logged once, with
+// the line, and shown in HandlerCounts and on $SYS/broker/scripts/paused. A reload
+// ends it. The functions of timers are paused likewise.
+//
+// Waiting: all library calls of one call that wait take Options.WaitLimit (5 s)
+// together. Passwords are checked by one processor fewer than there are, and their
+// queue is fair by client too.
+//
+// Memory: what the variables of a world take is estimated (memory.go) every 10 s, or
+// when the heap has grown by a quarter of Options.Memory (64 MiB); not at all while
+// the whole process has less than the alarm level. It is told from 80 % on, on
+// $SYS/broker/scripts/memory; from 100 % on the world is rebuilt of the same files.
+//
 // # Goroutines and locks
 //
 // watchLoop looks at the folder after hints and from time to time; drainLoop
-// takes file events; guardLoop goes back; busyLoop measures the load. Handlers run
+// takes file events; guardLoop goes back; busyLoop measures the load, memoryLoop the
+// memory; alarmLoop publishes what is wrong. Handlers run
 // on the goroutines of the core, timers on one that lives while some of a
 // generation are due.
 //
 // Lock order: Engine.loadMu (one load at a time) before a world's lock, before
 // Engine.mu (the status). An event takes a world's lock only. The locks of
-// timers, kv, limiters, vars, reports and guards are innermost; handover.mu is
+// timers, kv, limiters, vars, reports, guards and pauses are innermost; handover.mu is
 // held around Register.
 //
 // # Where SCRIPT-API.md is silent
@@ -112,6 +140,9 @@
 //     overran keeps the old rules once, and is passed over at the next attempt:
 //     else its set could never be replaced. Events that no old handler wants do
 //     not wait, nor do those that only new ones want.
+//   - A world that is rebuilt calls load with nil, as at a start, and makes the timers
+//     of its file scope anew; those made in its handlers end. unload is not called:
+//     what it would hand over is what grew too large.
 //   - mqtt.client and clients show who is connected. Ids in mqtt.client, kick,
 //     subscribe and unsubscribe are those within the mount of the event's client,
 //     or full, mount and id. A filter given to subscribe lies within the mount of

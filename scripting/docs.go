@@ -105,7 +105,7 @@ var callDocs = map[string]callDoc{
 	"re.split":    {"pattern: string, text: string, limit?: integer -> string[]", "The pieces between the matches."},
 
 	"crypto.sha256":     {"s: string -> string", "The SHA-256 of a text."},
-	"crypto.jwt_verify": {"token: string, key_or_set: string -> table?, string?", "The claims of a JSON Web Token whose signature and times hold, or nil and why they do not. The key is a secret, a PEM or a JWK set. It waits."},
+	"crypto.jwt_verify": {"token: string, key_or_set: string -> table?, string?", "The claims of a JSON Web Token whose signature and times hold, or nil and why they do not. The key is a secret, a PEM or a JWK set. It waits, within [scripting] wait_limit."},
 	"crypto.sha512":     {"s: string -> string", "The SHA-512 of a text."},
 	"crypto.md5":        {"s: string -> string", "The MD5 of a text; no protection against anybody."},
 	"crypto.hmac":       {"alg: string, key: string, s: string -> string", "The HMAC of a text."},
@@ -151,7 +151,7 @@ var callDocs = map[string]callDoc{
 	"rate.limiter":  {"per_second: number, burst: number -> lunamq.Limiter", "A limiter, made at file scope. Its tokens outlive a reload."},
 	"Limiter:allow": {"key: string, n?: number -> boolean", "Takes n tokens, 1 unless told otherwise, of a key; false if there are not so many."},
 
-	"crypto.verify_password": {"password: string, hash: string -> boolean", "Whether a password has a hash (bcrypt, argon2id, mosquitto's $6$ and $7$). Waits: other events run meanwhile."},
+	"crypto.verify_password": {"password: string, hash: string -> boolean", "Whether a password has a hash (bcrypt, argon2id, mosquitto's $6$ and $7$). It waits, within [scripting] wait_limit: other events run meanwhile."},
 	"crypto.equal":           {"a: string, b: string -> boolean", "Whether two texts are equal, in a time that tells nothing of them."},
 
 	"Bucket:get":    {"key: string -> " + kvValue + "|nil", "As kv.get."},

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
 	"lunamq/core"
 	"lunamq/core/packet"
 	"lunamq/scripting/lib"
+	"lunamq/scripting/sandbox"
 )
 
 // owner is the name under which the hooks are registered.
@@ -34,19 +36,23 @@ type Host interface {
 type Options struct {
 	TestBeforeReload bool // the set's *_test.lua must pass before it takes over
 
-	Dir      string        // the scripts folder; "" no rules
-	Workers  int           // worlds that run in parallel; 1
-	Budget   int64         // instructions per call; 1 000 000
-	Deadline time.Duration // a call may hold its world; 100 ms
-	OnError  string        // "deny" or "pass": what a failed handler comes to; "deny"
-	KVBytes  int64         // of all kv together; 64 MiB
-	Poll     time.Duration // between two looks at the folder without a file event; 5 s
-	Handover time.Duration // events wait for load and unload at a reload; 250 ms
-	Packets  bool          // packet events are on: the broker has them too
-	Env      []string      // the environment variables that scripts may read; none
-	Durable  KVStore       // of durable buckets; nil: they are in memory as the others
-	Keep     int           // generations that are kept, the running one included; 5
-	Archive  string        // the folder in which they outlive a restart; "": in memory alone
+	Dir       string        // the scripts folder; "" no rules
+	Workers   int           // worlds that run in parallel; 1
+	Budget    int64         // instructions per call; 1 000 000
+	Deadline  time.Duration // a call may hold its world; 100 ms
+	WaitLimit time.Duration // a library call that waits; 5 s
+	Queue     int           // events that may wait for one world; 100 000
+	QueueTime time.Duration // and for how long; 5 s
+	Memory    int64         // of one world, in bytes; 64 MiB
+	OnError   string        // "deny" or "pass": what a failed handler comes to; "deny"
+	KVBytes   int64         // of all kv together; 64 MiB
+	Poll      time.Duration // between two looks at the folder without a file event; 5 s
+	Handover  time.Duration // events wait for load and unload at a reload; 250 ms
+	Packets   bool          // packet events are on: the broker has them too
+	Env       []string      // the environment variables that scripts may read; none
+	Durable   KVStore       // of durable buckets; nil: they are in memory as the others
+	Keep      int           // generations that are kept, the running one included; 5
+	Archive   string        // the folder in which they outlive a restart; "": in memory alone
 
 	// A new generation whose share of failed calls is greater than the old one's by
 	// RollbackErrors, within RollbackWindow, is gone back from; 0: never.
@@ -74,6 +80,18 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 100 * time.Millisecond
+	}
+	if o.WaitLimit == 0 {
+		o.WaitLimit = 5 * time.Second
+	}
+	if o.Queue == 0 {
+		o.Queue = 100_000
+	}
+	if o.QueueTime == 0 {
+		o.QueueTime = 5 * time.Second
+	}
+	if o.Memory == 0 {
+		o.Memory = 64 << 20
 	}
 	if o.OnError == "" {
 		o.OnError = "deny"
@@ -110,6 +128,8 @@ func (o Options) check() error {
 		return fmt.Errorf("scripting: the budget is %d instructions, want at least 1", o.Budget)
 	case o.Deadline < 0:
 		return fmt.Errorf("scripting: the deadline is %v, want more than 0", o.Deadline)
+	case o.WaitLimit < 0 || o.Queue < 1 || o.QueueTime < 0 || o.Memory < minMemory:
+		return fmt.Errorf("scripting: wait_limit is %v, queue %d, queue_time %v, want more than 0; memory %d, want at least %d", o.WaitLimit, o.Queue, o.QueueTime, o.Memory, minMemory)
 	case o.OnError != "deny" && o.OnError != "pass":
 		return fmt.Errorf(`scripting: on_error is %q, want "deny" or "pass"`, o.OnError)
 	case o.Keep < 1 || o.Keep > maxKeep:
@@ -133,8 +153,10 @@ type Engine struct {
 	timing    timing
 	watcher   func() (fileWatcher, error)
 	spikes    chan *generation                    // to guardLoop: whose calls fail
+	alarms    chan struct{}                       // to alarmLoop: something changed
 	observe   func(outcome string)                // told the outcome of every look at the folder; nil outside tests
 	patterns  *lib.Patterns                       // as kv
+	desks     []sandbox.Queue                     // for passwords: one for each processor but one
 	afterFunc func(time.Duration, func()) stopper // for the timers of scripts
 
 	// Owned by Start and Stop:
@@ -166,8 +188,8 @@ func New(host Host, o Options) *Engine {
 		kv: lib.NewKV(o.KVBytes, o.Now), limiters: lib.NewLimiters(o.Now, maxLimiterKeys), patterns: lib.NewPatterns(),
 		timing: defaultTiming, watcher: newFileWatcher,
 		afterFunc: func(d time.Duration, do func()) stopper { return time.AfterFunc(d, do) },
-		published: make(map[string]string), spikes: make(chan *generation, 1),
-		history: history{keep: o.Keep},
+		published: make(map[string]string), spikes: make(chan *generation, 1), alarms: make(chan struct{}, 1),
+		history: history{keep: o.Keep}, desks: make([]sandbox.Queue, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 }
 
@@ -194,6 +216,8 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.watch(ctx, set.dirs)
 	e.loops.Go(func() { e.busyLoop(ctx) })
 	e.loops.Go(func() { e.guardLoop(ctx) })
+	e.loops.Go(func() { e.alarmLoop(ctx) })
+	e.loops.Go(func() { e.memoryLoop(ctx) })
 	return nil
 }
 
@@ -259,7 +283,7 @@ func (e *Engine) HandlerCounts() []HandlerCounts {
 	}
 	out := make([]HandlerCounts, 0, len(g.handlers))
 	for _, h := range g.handlers {
-		out = append(out, h.snapshot())
+		out = append(out, h.snapshot(e.options.Now()))
 	}
 	return out
 }

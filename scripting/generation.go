@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"lunamq/scripting/sandbox"
@@ -23,7 +24,7 @@ type generation struct {
 	set      *fileSet
 	chunks   map[string]*sandbox.Chunk // by file name
 	handlers []*handler                // by index
-	worlds   []*world
+	seats    []seat
 	hooks    []any
 	plans    map[string]any // *plan, by event
 	since    time.Time
@@ -35,11 +36,23 @@ type generation struct {
 	reports reports
 }
 
+// seat is the place of one world: when that has grown too large another takes it
+// (memory.go).
+type seat struct {
+	atomic.Pointer[world]
+	memory  atomic.Int64  // bytes, as last measured
+	rebuilt atomic.Uint64 // how often
+}
+
+// world is the one at place i.
+func (g *generation) world(i int) *world { return g.seats[i].Load() }
+
 // build compiles and loads a set aside. The error is a *LoadError with all
 // findings: for each file at least its first.
 func (e *Engine) build(ctx context.Context, set *fileSet, number int) (*generation, error) {
 	g := &generation{engine: e, number: number, set: set, chunks: make(map[string]*sandbox.Chunk), plans: make(map[string]any)}
 	g.timers.generation = g
+	g.seats = make([]seat, 0, e.options.Workers)
 	findings := append([]string(nil), set.findings...)
 	findings = append(findings, g.compile()...)
 	ctx, cancel := context.WithTimeoutCause(ctx, e.timing.load, fmt.Errorf("loading the scripts took longer than %v", e.timing.load))
@@ -49,7 +62,8 @@ func (e *Engine) build(ctx context.Context, set *fileSet, number int) (*generati
 		if findings = append(findings, found...); len(findings) > 0 {
 			return nil, &LoadError{Findings: findings}
 		}
-		g.worlds = append(g.worlds, w)
+		g.seats = append(g.seats, seat{})
+		g.seats[nr].Store(w)
 	}
 	g.plan()
 	return g, nil
@@ -73,14 +87,20 @@ func (g *generation) compile() (findings []string) {
 // which may be the machine's fault. A budget of instructions is the file's own.
 const loadTries = 3
 
-// loadWorld makes a world of the set.
-func (g *generation) loadWorld(ctx context.Context, nr int) (w *world, findings []string) {
+// loadFiles runs the file scope of the set in a new world, which is still loading.
+func (g *generation) loadFiles(ctx context.Context, nr int) (w *world, findings []string) {
 	for range loadTries {
 		var overran bool
 		if w, findings, overran = g.tryWorld(ctx, nr); !overran {
 			break
 		}
 	}
+	return w, findings
+}
+
+// loadWorld makes a world of the set.
+func (g *generation) loadWorld(ctx context.Context, nr int) (w *world, findings []string) {
+	w, findings = g.loadFiles(ctx, nr)
 	if len(findings) > 0 {
 		return nil, findings
 	}

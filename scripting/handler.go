@@ -22,7 +22,9 @@ type handler struct {
 	verdicts [core.Disconnect + 1]atomic.Uint64
 	errors   atomic.Uint64
 	overruns atomic.Uint64
+	skipped  atomic.Uint64 // events that it was not asked about: it was paused, or its world's queue full
 	times    times
+	pauses   pauses
 }
 
 // same says whether another world registered the same.

@@ -32,7 +32,9 @@ type invocation struct {
 
 // invoke makes a call. One that fails is taken back, counted and logged.
 func (w *world) invoke(in invocation) error {
-	w.Lock()
+	if err := w.Enter(sandbox.Ticket{}); err != nil {
+		return err
+	}
 	c := w.begin(in.handler, noEvent, in.turn, nil)
 	defer w.leave(c)
 	results, err := w.Call(in.fn, sandbox.CallOptions{Budget: in.handler.budget, Ctx: c}, 1, in.args...)
@@ -55,10 +57,10 @@ func (c *call) fail(err error) (by string) {
 	c.rollback()
 	c.handler.errors.Add(1)
 	var script *sandbox.Error
-	if errors.As(err, &script) && isOverrun(script) {
-		c.handler.overruns.Add(1)
-	}
 	by = c.handler.culprit(err)
 	c.world.generation.report(c, by, err)
+	if errors.As(err, &script) && isOverrun(script) {
+		c.world.generation.strike(c, by)
+	}
 	return by
 }

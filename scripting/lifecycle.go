@@ -77,7 +77,7 @@ func (e *Engine) install(g *generation) error {
 	if old != nil {
 		old.timers.end()
 	}
-	g.takeMetrics()
+	g.world(0).takeMetrics()
 	g.timers.start()
 	return nil
 }
@@ -98,8 +98,8 @@ func (e *Engine) takeOver(g, old *generation) (err error) {
 }
 
 func (e *Engine) first(g *generation, turn *core.Turn) error {
-	for _, w := range g.worlds {
-		if err := w.load(turn, nil, func(string) error { return nil }); err != nil {
+	for i := range g.seats {
+		if err := g.world(i).load(turn, nil, func(string) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -115,15 +115,15 @@ func (e *Engine) handOver(g, old *generation, turn *core.Turn) error {
 	if err := h.drain(); err != nil {
 		return err
 	}
-	kept := make([]states, len(old.worlds))
-	for i, w := range old.worlds {
+	kept := make([]states, len(old.seats))
+	for i := range old.seats {
 		var err error
-		if kept[i], err = w.unload(turn, h.check); err != nil {
+		if kept[i], err = old.world(i).unload(turn, h.check); err != nil {
 			return err
 		}
 	}
-	for i, w := range g.worlds {
-		if err := w.load(turn, kept[i], h.check); err != nil {
+	for i := range g.seats {
+		if err := g.world(i).load(turn, kept[i], h.check); err != nil {
 			return err
 		}
 	}

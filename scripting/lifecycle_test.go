@@ -69,17 +69,17 @@ mqtt.on("publish", function(m) m.payload = tostring(mine) end)`
 	r := rules(t, source, func(o *Options) { o.Workers = 3 })
 	must(t, r.replaceWith("10.lua", source+"--"))
 	for i := range 3 {
-		for nr, w := range r.current.worlds {
+		for nr := range r.current.seats {
 			if nr != i {
-				w.Lock()
+				r.current.world(nr).Lock()
 			}
 		}
 		if _, ev := r.publish("a", ""); string(ev.Message.Payload) != fmt.Sprint(i+1) {
 			t.Errorf("world %d has the state %s", i+1, ev.Message.Payload)
 		}
-		for nr, w := range r.current.worlds {
+		for nr := range r.current.seats {
 			if nr != i {
-				w.Unlock()
+				r.current.world(nr).Unlock()
 			}
 		}
 	}

@@ -90,15 +90,8 @@ func (p *plan[T]) ask(turn *core.Turn, ev *T) (d core.Decision) {
 	var w *world
 	for ; i >= 0; i = p.next(m, i+1) {
 		h := p.handlers[i]
-		w = p.generation.enter(w, turn, p.event, ev)
-		var s *step
-		if p.generation.trial != nil {
-			s = p.generation.trial.step(w, h, p.event, turn, ev)
-		}
-		got := p.run(w, h, turn, ev)
-		if s != nil {
-			s.end(got)
-		}
+		var got core.Decision
+		got, w = p.askOne(w, h, turn, ev)
 		if got.Verdict >= core.Deny {
 			return got
 		}
@@ -113,6 +106,27 @@ func (p *plan[T]) ask(turn *core.Turn, ev *T) (d core.Decision) {
 		}
 	}
 	return d
+}
+
+// askOne asks one handler, in the world of the last one if there was one.
+func (p *plan[T]) askOne(w *world, h *handler, turn *core.Turn, ev *T) (core.Decision, *world) {
+	if h.pauses.some.Load() && p.generation.isPaused(h, p.event.client(ev)) {
+		return p.skip(h, ev), w
+	}
+	w, err := p.generation.enter(w, turn, p.event, ev)
+	if err != nil {
+		p.generation.reportSkipped(h, p.event.client(ev), err)
+		return p.skip(h, ev), nil
+	}
+	var s *step
+	if p.generation.trial != nil {
+		s = p.generation.trial.step(w, h, p.event, turn, ev)
+	}
+	d := p.run(w, h, turn, ev)
+	if s != nil {
+		s.end(d)
+	}
+	return d, w
 }
 
 // askIn asks the handlers of another generation: of the one that has taken over
@@ -162,9 +176,24 @@ type returned struct {
 // fail is what a failed handler comes to: its changes and effects are taken
 // back, it is counted and logged, and on_error decides.
 func (p *plan[T]) fail(c *call, err error) core.Decision {
-	h, by := c.handler, c.fail(err)
+	h, client, by := c.handler, c.client(), c.fail(err)
 	p.generation.noteFailure(c)
-	if h.info.goesOn || h.pass || h.info.cannotRefuse(c) {
+	return h.onError(client, by)
+}
+
+// skip is what an event comes to that is not put to a handler.
+func (p *plan[T]) skip(h *handler, ev *T) core.Decision {
+	h.skipped.Add(1)
+	client := p.event.client(ev)
+	if client == nil {
+		client = nobody
+	}
+	return h.onError(client, h.by)
+}
+
+// onError is what an event comes to on which the handler has no say.
+func (h *handler) onError(client *core.Client, by string) core.Decision {
+	if h.info.goesOn || h.pass || h.info.cannotRefuse(client) {
 		return core.Decision{}
 	}
 	return core.Decision{Verdict: core.Deny, Reason: packet.UnspecifiedError, By: by}

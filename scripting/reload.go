@@ -177,6 +177,7 @@ func (e *Engine) show(disk string, err error) {
 		s.Err = err.Error()
 	}
 	e.setStatus(s)
+	e.publishAlarms()
 }
 
 // mended ends an alarm: the files are those of the running generation again.

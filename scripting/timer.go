@@ -3,6 +3,7 @@ package scripting
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,45 @@ func (ts *timers) cancel(t *timer) bool {
 	return true
 }
 
+// functions are those of a world's timers.
+func (ts *timers) functions(w *world) []lua.LValue {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	var out []lua.LValue
+	for _, t := range ts.due {
+		if t.world == w {
+			out = append(out, t.fn)
+		}
+	}
+	if t := ts.calling; t != nil && t.world == w {
+		out = append(out, t.fn)
+	}
+	return out
+}
+
+// replace takes out the timers of a world that ends, and takes in those of the one
+// in its place.
+func (ts *timers) replace(old *world, pending []pendingTimer) error {
+	ts.mu.Lock()
+	for _, t := range slices.Clone(ts.due) {
+		if t.world == old {
+			t.cancelled = true
+			heap.Remove(&ts.due, t.place)
+			ts.count--
+		}
+	}
+	if t := ts.calling; t != nil && t.world == old {
+		t.cancelled = true
+	}
+	ts.mu.Unlock()
+	for _, p := range pending {
+		if err := ts.add(p.timer, p.after); err != nil {
+			return fmt.Errorf("%s: %w", p.handler.by, err)
+		}
+	}
+	return nil
+}
+
 // start lets the timers fire.
 func (ts *timers) start() {
 	ts.mu.Lock()
@@ -180,6 +220,11 @@ func (ts *timers) next() *timer {
 
 // call calls a timer's function, and then does what it has queued.
 func (ts *timers) call(t *timer) {
+	if h := t.handler; h.pauses.some.Load() && ts.generation.isPaused(h, nil) {
+		h.skipped.Add(1)
+		ts.done(t)
+		return
+	}
 	ts.generation.engine.host.Act(func(turn *core.Turn) bool {
 		defer ts.done(t)
 		return t.world.invoke(invocation{handler: t.handler, fn: t.fn, turn: turn}) == nil

@@ -195,11 +195,11 @@ local mine = {}
 mqtt.every(1, function() mqtt.publish{topic = "file", payload = tostring(mine.nr)} end)
 mqtt.on("publish", function(m) mine.nr = m.payload; mqtt.after(1, function() mqtt.publish{topic = "handler " .. mine.nr} end) end)`,
 		func(o *Options) { o.Workers = 3 })
-	c.current.worlds[0].Lock()
-	c.current.worlds[1].Lock()
+	c.current.world(0).Lock()
+	c.current.world(1).Lock()
 	c.publish("x", "3")
-	c.current.worlds[1].Unlock()
-	c.current.worlds[0].Unlock()
+	c.current.world(1).Unlock()
+	c.current.world(0).Unlock()
 	c.advance(time.Second)
 	sent := c.host.sent()
 	if len(sent) != 2 || string(sent[0].Payload) != "nil" || sent[1].Topic != "handler 3" {

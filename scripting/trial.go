@@ -97,7 +97,8 @@ func newTrial(ctx context.Context, o Options, set *fileSet, chunks map[string]*s
 	if len(findings) > 0 {
 		return nil, &LoadError{Findings: findings}
 	}
-	g.worlds = []*world{w}
+	g.seats = make([]seat, 1)
+	g.seats[0].Store(w)
 	g.plan()
 	if err := t.begin(); err != nil {
 		return nil, err

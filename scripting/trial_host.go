@@ -52,7 +52,7 @@ func (t *trial) begin() error {
 	if err := t.engine.takeOver(t.generation, nil); err != nil {
 		return err
 	}
-	t.generation.takeMetrics()
+	t.generation.world(0).takeMetrics()
 	t.generation.timers.start()
 	return nil
 }

@@ -167,7 +167,7 @@ func (e *eventInfo) check(v verdict, c *call) error {
 		if e.deny == 0 {
 			return fmt.Errorf("%s is no verdict for %s: write %s", said, e.name, e.instead())
 		}
-		if e.cannotRefuse(c) {
+		if e.cannotRefuse(c.client()) {
 			return fmt.Errorf("%s: an unsubscribe of 3.x cannot be refused (UNSUBACK has no code): return nothing, or mqtt.disconnect()", said)
 		}
 		return e.checkReason(d, e.deny)
@@ -190,8 +190,8 @@ func (e *eventInfo) instead() string {
 
 // cannotRefuse says that the client's protocol has no word for a refusal of
 // this event: UNSUBACK of 3.x.
-func (e *eventInfo) cannotRefuse(c *call) bool {
-	return e.deny == packet.UNSUBACK && c.client().Protocol != packet.V5
+func (e *eventInfo) cannotRefuse(client *core.Client) bool {
+	return e.deny == packet.UNSUBACK && client.Protocol != packet.V5
 }
 
 // checkReason holds a reason against the packet that would carry it (MQTT 5

@@ -1,7 +1,6 @@
 package scripting
 
 import (
-	"hash/maphash"
 	"sync/atomic"
 
 	lua "github.com/yuin/gopher-lua"
@@ -46,7 +45,7 @@ type loading struct {
 func (g *generation) newWorld(nr int) *world {
 	w := &world{generation: g, nr: nr, random: uint32(nr) + 1, loading: &loading{limiters: make(map[string]int)}}
 	o := &g.engine.options
-	w.World = sandbox.NewWorld(sandbox.Limits{Budget: o.Budget, Deadline: o.Deadline, Print: w.print})
+	w.World = sandbox.NewWorld(sandbox.Limits{Budget: o.Budget, Deadline: o.Deadline, WaitLimit: o.WaitLimit, Print: w.print})
 	for _, k := range kinds {
 		w.slabs = append(w.slabs, k.bind())
 	}
@@ -112,46 +111,7 @@ func protectedMeta(name string, methods map[string]lua.LGFunction) *lua.LTable {
 	return meta
 }
 
-// enter locks a world for one handler of an event: the one that its last
-// handler had, the only one, the client's own if it is free, or any that is.
-// When it has to wait, what the connection wrote goes out first.
-func (g *generation) enter(w *world, turn *core.Turn, kind eventType, ev any) *world {
-	if w == nil {
-		first := 0
-		if len(g.worlds) > 1 {
-			first = homeOf(kind.clientOf(ev), len(g.worlds))
-		}
-		for i := range g.worlds {
-			if w := g.worlds[(first+i)%len(g.worlds)]; w.TryLock() {
-				return w
-			}
-		}
-		w = g.worlds[first]
-	} else if w.TryLock() {
-		return w
-	}
-	turn.BeforeWait()
-	w.Lock()
-	return w
-}
-
-// leave ends a call and unlocks its world.
-func (w *world) leave(c *call) {
-	w.end(c)
-	w.Unlock()
-}
-
 // module is what require(name) loads: lib/name.lua, a dot for each folder.
 func (g *generation) module(name string) (*sandbox.Chunk, error) {
 	return g.set.module(g.chunks, name)
-}
-
-var seed = maphash.MakeSeed()
-
-// homeOf is the world that a client's events go to when it is free.
-func homeOf(client *core.Client, worlds int) int {
-	if client == nil {
-		return 0
-	}
-	return int(maphash.String(seed, client.ID) % uint64(worlds))
 }

@@ -79,7 +79,8 @@ folder holds, what each script has done since, and the generations that are kept
 lunamq rollback, with their hashes, when they came and who brought them.
 
 Times are how long a call held its world: half of the calls, and 99 of 100, took at
-most so long.`,
+most so long. Skipped are the events that fell to on_error without a call: the
+handler was paused for overrunning again and again, or their turn did not come.`,
 		Example: `  lunamq scripts
   lunamq scripts --data /var/lib/lunamq
   lunamq scripts --json | jq '.generations[] | select(.running)'`,
@@ -114,35 +115,75 @@ func (r *scriptsReport) facts() [][2]string {
 			folder += " (" + short(r.DiskHash) + ")"
 		}
 	}
-	var loads []string
+	var loads, sizes []string
+	some := slices.ContainsFunc(r.Worlds, func(w scripting.WorldLoad) bool { return w.Busy > 0 || w.Waiting > 0 })
 	for _, w := range r.Worlds {
-		loads = append(loads, fmt.Sprintf("%.0f%%", 100*w.Busy))
+		if some {
+			loads = append(loads, fmt.Sprintf("%.0f%%", 100*w.Busy))
+		}
+		if w.Waiting > 0 {
+			loads[len(loads)-1] += fmt.Sprintf(" (%d wait)", w.Waiting)
+		}
+		if w.Memory > 0 || w.Rebuilt > 0 {
+			sizes = append(sizes, worldSize(w))
+		}
 	}
 	return [][2]string{
 		{"generation", fmt.Sprintf("%d (%s), since %s, by %s", r.Generation, short(r.Hash), momentText(r.Since), r.By)},
 		{"folder", folder},
 		{"error", r.Error},
 		{"worlds busy", strings.Join(loads, " ")},
+		{"memory", strings.Join(sizes, "\n")},
+		{"paused", strings.Join(r.paused(), "\n")},
 		{"advice", r.Advice},
 	}
 }
 
-// countHeads are the heads of countCells.
-var countHeads = []string{"CALLS", "VERDICTS", "ERRORS", "OVERRUNS", "P50", "P99"}
+// worldSize is what a world takes, and that it grew too large.
+func worldSize(w scripting.WorldLoad) string {
+	text := fmt.Sprintf("world %d: about %s", w.World, bytesText(w.Memory))
+	if w.Memory == 0 {
+		text = fmt.Sprintf("world %d", w.World)
+	}
+	if w.Rebuilt > 0 {
+		text += fmt.Sprintf(", rebuilt %s, for it grew too large", times(w.Rebuilt))
+	}
+	return text
+}
 
-func countCells(calls uint64, verdicts map[string]uint64, errors, overruns uint64, s spread) []string {
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// paused are the handlers that overran again and again, one a line.
+func (r *scriptsReport) paused() (lines []string) {
+	for _, h := range r.Handlers {
+		if h.Paused != nil {
+			lines = append(lines, fmt.Sprintf("%s %s: %v, for it overran again and again", h.By, h.Event, h.Paused))
+		}
+	}
+	return lines
+}
+
+// countHeads are the heads of countCells.
+var countHeads = []string{"CALLS", "VERDICTS", "ERRORS", "OVERRUNS", "SKIPPED", "P50", "P99"}
+
+func countCells(calls uint64, verdicts map[string]uint64, errors, overruns, skipped uint64, s spread) []string {
 	p50, p99 := "-", "-"
 	if calls > 0 {
 		p50, p99 = timeText(s.P50), timeText(s.P99)
 	}
 	n := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	return []string{n(calls), countsText(verdicts, "-"), n(errors), n(overruns), p50, p99}
+	return []string{n(calls), countsText(verdicts, "-"), n(errors), n(overruns), n(skipped), p50, p99}
 }
 
 func (r *scriptsReport) scriptRows() [][]string {
 	rows := [][]string{append([]string{"SCRIPT", "HANDLERS"}, countHeads...)}
 	for _, s := range r.Scripts {
-		rows = append(rows, append([]string{s.File, strconv.Itoa(s.Handlers)}, countCells(s.Calls, s.Verdicts, s.Errors, s.Overruns, s.spread)...))
+		rows = append(rows, append([]string{s.File, strconv.Itoa(s.Handlers)}, countCells(s.Calls, s.Verdicts, s.Errors, s.Overruns, s.Skipped, s.spread)...))
 	}
 	return rows
 }
@@ -170,7 +211,7 @@ func (r *scriptsReport) handlerRows() (rows [][]string, more int) {
 		if filter == "" {
 			filter = "-"
 		}
-		rows = append(rows, append([]string{h.By, h.Event, filter}, countCells(h.Calls, h.Verdicts, h.Errors, h.Overruns, h.spread)...))
+		rows = append(rows, append([]string{h.By, h.Event, filter}, countCells(h.Calls, h.Verdicts, h.Errors, h.Overruns, h.Skipped, h.spread)...))
 	}
 	return rows, max(more, 0)
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -196,5 +197,44 @@ func TestUpvaluesOfFailedCalls(t *testing.T) {
 		if how != "panic" && (err != nil || res[0] != lua.LString("alice")) {
 			t.Errorf("%s: the closure reads %v, %v", how, res, err)
 		}
+	}
+}
+
+// TestWait: what waits too long ends the call, in pcall too; a panic is a script error; the rest goes on.
+func TestWait(t *testing.T) {
+	w := newTestWorld(t, Limits{WaitLimit: time.Millisecond}, `
+		function late() while true do pcall(forever) end end
+		function twice() brief() brief() end
+		function broken() return pcall(panics) end`)
+	w.SetGlobal("forever", w.NewFunction(func(L *lua.LState) int {
+		Wait(L, func(time.Duration) { <-t.Context().Done() })
+		return 0
+	}))
+	w.SetGlobal("brief", w.NewFunction(func(L *lua.LState) int {
+		Wait(L, func(left time.Duration) {
+			if left <= 0 || left > time.Minute {
+				t.Errorf("%v are left", left)
+			}
+		})
+		return 0
+	}))
+	w.SetGlobal("panics", w.NewFunction(func(L *lua.LState) int {
+		Wait(L, func(time.Duration) { panic("oh") })
+		return 0
+	}))
+	_, err := w.Call(fn(t, w, "late"), CallOptions{}, 0)
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != Waiting || e.Line != 2 || e.Message != "the call waited for more than 1ms in all" {
+		t.Errorf("late: %+v", err)
+	}
+	w.limits.WaitLimit = time.Minute
+	if _, err := w.Call(fn(t, w, "twice"), CallOptions{}, 0); err != nil {
+		t.Error(err)
+	}
+	if res, err := w.Call(fn(t, w, "broken"), CallOptions{}, 2); err != nil || res[0] != lua.LFalse || !strings.Contains(res[1].String(), "internal error: oh") {
+		t.Errorf("a panic: %v, %v", res, err)
+	}
+	if w.TryLock() {
+		t.Error("the world is not locked after waiting")
 	}
 }

@@ -112,16 +112,20 @@ type Auth struct {
 type Scripting struct {
 	TestBeforeReload bool `toml:"test_before_reload"`
 
-	Dir      string   `toml:"dir"`
-	Workers  Count    `toml:"workers" word:"auto" range:"1..1024"`
-	Budget   Count    `toml:"budget" range:"1000..1000000000"`
-	Deadline Duration `toml:"deadline" range:"1ms..1m"`
-	OnError  string   `toml:"on_error" oneof:"deny|pass"`
-	KVBytes  Size     `toml:"kv_bytes" word:"unlimited" range:"1KiB..1PiB"`
-	Poll     Duration `toml:"poll" range:"100ms..1d"`
-	Handover Duration `toml:"handover" range:"1ms..10s"`
-	Env      []string `toml:"env"`
-	Packets  bool     `toml:"packets"`
+	Dir       string   `toml:"dir"`
+	Workers   Count    `toml:"workers" word:"auto" range:"1..1024"`
+	Budget    Count    `toml:"budget" range:"1000..1000000000"`
+	Deadline  Duration `toml:"deadline" range:"1ms..1m"`
+	WaitLimit Duration `toml:"wait_limit" range:"1ms..1h"`
+	Queue     Count    `toml:"queue" range:"1..1000000"`
+	QueueTime Duration `toml:"queue_time" range:"1ms..1h"`
+	Memory    Size     `toml:"memory" word:"unlimited" range:"4MiB..1PiB"`
+	OnError   string   `toml:"on_error" oneof:"deny|pass"`
+	KVBytes   Size     `toml:"kv_bytes" word:"unlimited" range:"1KiB..1PiB"`
+	Poll      Duration `toml:"poll" range:"100ms..1d"`
+	Handover  Duration `toml:"handover" range:"1ms..10s"`
+	Env       []string `toml:"env"`
+	Packets   bool     `toml:"packets"`
 
 	Keep           Count    `toml:"keep" range:"1..100"`
 	RollbackErrors Rate     `toml:"rollback_errors" word:"off" range:"0.001..1"`

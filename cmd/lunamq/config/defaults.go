@@ -26,14 +26,18 @@ func Default() *Config {
 		Limits: defaultLimits(o),
 		Auth:   Auth{Default: "allow", Recheck: o.Recheck},
 		Scripting: Scripting{
-			Workers:  1,
-			Budget:   1_000_000, // SCRIPT-API.md, "How scripts run"
-			Deadline: Duration(100 * time.Millisecond),
-			OnError:  "deny",
-			KVBytes:  64 << 20,
-			Poll:     Duration(5 * time.Second),
-			Handover: Duration(250 * time.Millisecond), // SCRIPT-API.md, "Reload" 6
-			Env:      []string{},
+			Workers:   1,
+			Budget:    1_000_000, // SCRIPT-API.md, "How scripts run"
+			Deadline:  Duration(100 * time.Millisecond),
+			WaitLimit: Duration(5 * time.Second),
+			Queue:     100_000,
+			QueueTime: Duration(5 * time.Second),
+			Memory:    64 << 20,
+			OnError:   "deny",
+			KVBytes:   64 << 20,
+			Poll:      Duration(5 * time.Second),
+			Handover:  Duration(250 * time.Millisecond), // SCRIPT-API.md, "Reload" 6
+			Env:       []string{},
 
 			Keep:           5,
 			RollbackErrors: 0, // off

@@ -14,7 +14,7 @@ func TestErrors(t *testing.T) {
 		{"a mistyped section", "[limit]\ninflight = 3", "c.toml:1: unknown key limit: did you mean limits?"},
 		{"a key of another section", "[auth]\nretained = 3", "c.toml:2: unknown key auth.retained: it belongs into [limits]"},
 		{"a key of nothing", "[auth]\nqqqqqq = 3", "c.toml:2: unknown key auth.qqqqqq: known here are default, open, recheck"},
-		{"a key of later", "[scripting]\nmemory = 5", "c.toml:2: unknown key scripting.memory: known here are budget, deadline, dir, env, handover, keep, kv_bytes, on_error, packets, poll, rollback_errors, rollback_window, test_before_reload, workers"},
+		{"a key of later", "[scripting]\nhttp = true", "c.toml:2: unknown key scripting.http: known here are budget, deadline, dir, env, handover, keep, kv_bytes, memory, on_error, packets, poll, queue, queue_time, rollback_errors, rollback_window, test_before_reload, wait_limit, workers"},
 		{"a text for a truth", "[mqtt]\nretain_available = \"yes\"", `c.toml:2: mqtt.retain_available = "yes": must be true or false`},
 		{"a number for a text", "[scripting]\ndir = 5", "c.toml:2: scripting.dir = 5: must be a text in quotes"},
 		{"a fraction for a count", "[limits]\nqueued = 1.5", `c.toml:2: limits.queued = 1.5: must be a whole number, or "unlimited"`},
