@@ -23,9 +23,12 @@
 // When the budget is used up, or the deadline has passed, the error raised cannot be caught: pcall,
 // xpcall and coroutines pass it on, and each further instruction of the call raises it again.
 //
+// A call that lasts lets others run every 10 000 instructions, some 100 µs: the goroutines of its
+// processor and the threads of its core (yield). It gives away at most a fifth of its time.
+//
 // What tables, closures and strings of one budget can take is 450 MiB at the worst (a million
 // instructions of {} and x.a = 1, 0.4 s of them; the deadline cuts that to about a quarter), 25 to 130 MiB
-// otherwise. What outlives calls is for the embedder to watch.
+// otherwise. What outlives calls is for the embedder to watch, with Measure.
 //
 // # How `..` and assignment are bounded
 //
@@ -39,8 +42,10 @@
 //
 // # Threads
 //
-// A world is one Lua global state with a lock. An event borrows a Lua thread, calls, gives it back; one
-// whose call failed is dropped. A library call that waits (Release) lets others use the world meanwhile.
+// A world is one Lua global state with a lock, for which callers queue (Enter): turns are dealt fairly by
+// who pays for them, weighed by how long they held the world. An event borrows a Lua thread, calls, gives
+// it back; one whose call failed is dropped. A library call that waits (Wait, Release) lets others use the
+// world meanwhile; it comes back before all that queue.
 //
 // Lists have at most 65 535 items (lua.MaxArrayIndex): a larger integer is an ordinary key.
 package sandbox
