@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"lunamq/core"
+	"lunamq/core/packet"
+	"lunamq/scripting"
+)
+
+const (
+	// beat is how often the pair of BenchmarkPairUnderAttack sends.
+	beat = time.Millisecond
+	// quietBeats are the messages before the attack.
+	quietBeats = 2000
+	// attackers send one attack after the other, so that some always wait.
+	attackers = 4
+	// attackHandlers are registered for each attack, and take turns: a handler that
+	// overruns again and again would be paused, and the attack over.
+	attackHandlers = 500
+)
+
+// BenchmarkPairUnderAttack: how long a message of a paced pair takes whose topic
+// meets no rule, while other clients hold the rules by an attack. The broker is
+// real, in this process, as are the sockets. "ratio" is p99 under attack to p99
+// before it.
+func BenchmarkPairUnderAttack(b *testing.B) {
+	for _, a := range attacks {
+		b.Run(a.name, func(b *testing.B) {
+			addr := startAttacked(b, a)
+			p := newBeatingPair(b, addr)
+			quiet := p.beats(quietBeats)
+			end := startAttackers(b, addr)
+			b.ResetTimer()
+			attacked := p.beats(b.N)
+			b.StopTimer()
+			answered := end()
+			b.ReportMetric(0, "ns/op") // it is the beat
+			b.ReportMetric(float64(p99(quiet).Microseconds()), "quiet-p99-µs")
+			b.ReportMetric(float64(p99(attacked).Microseconds()), "p99-µs")
+			b.ReportMetric(float64(p99(attacked))/float64(p99(quiet)), "ratio")
+			b.ReportMetric(float64(answered)/b.Elapsed().Seconds(), "attacks/s")
+		})
+	}
+}
+
+// startAttacked starts a broker whose rules hold an attack, and returns its address.
+func startAttacked(b *testing.B, a attack) string {
+	b.Helper()
+	dir := b.TempDir()
+	rules := fmt.Sprintf("local seen = {}\nfor i = 0, %d do\n"+
+		"mqtt.on('publish', 'attack/' .. i, function(msg) local p = msg.payload; %s end)\nend\n", attackHandlers-1, a.body)
+	if err := os.WriteFile(filepath.Join(dir, "10.lua"), []byte(rules), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	broker, err := core.New(core.DefaultOptions())
+	if err != nil {
+		b.Fatal(err)
+	}
+	engine := scripting.New(broker, scripting.Options{Dir: dir})
+	if err := engine.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	go broker.Serve(core.Listener{Name: "local", Net: l})
+	b.Cleanup(func() {
+		l.Close()
+		broker.Close()
+		engine.Stop(b.Context())
+	})
+	return l.Addr().String()
+}
+
+// startAttackers attacks until end is called, which says how many attacks were answered.
+func startAttackers(b *testing.B, addr string) (end func() int) {
+	var all sync.WaitGroup
+	var sockets []*socket
+	answered := make([]int, attackers)
+	for i := range attackers {
+		s := connectSocket(b, addr, packet.V5, fmt.Sprint("attacker-", i))
+		sockets = append(sockets, s)
+		all.Go(func() {
+			m := packet.Publish{QoS: 1, PacketID: 1, Payload: bytes.Repeat([]byte("a"), 100<<10)}
+			for n := i; ; n += attackers {
+				m.Topic = fmt.Sprintf("attack/%d", n%attackHandlers)
+				if s.write(m.Append(nil, packet.V5)) != nil {
+					return
+				}
+				if _, _, err := s.read(); err != nil {
+					return
+				}
+				answered[i]++
+			}
+		})
+	}
+	return func() int {
+		for _, s := range sockets {
+			s.net.Close()
+		}
+		all.Wait()
+		sum := 0
+		for _, n := range answered {
+			sum += n
+		}
+		return sum
+	}
+}
+
+// beatingPair is a publisher and a subscriber of QoS 0.
+type beatingPair struct {
+	publisher, subscriber *socket
+}
+
+func newBeatingPair(b *testing.B, addr string) *beatingPair {
+	b.Helper()
+	p := &beatingPair{connectSocket(b, addr, packet.V5, "publisher"), connectSocket(b, addr, packet.V5, "subscriber")}
+	p.subscriber.subscribe(0, "pair/#")
+	return p
+}
+
+// beats sends n messages, one a beat, and returns how long each took.
+func (p *beatingPair) beats(n int) []time.Duration {
+	m := packet.Publish{Topic: "pair/x", Payload: []byte("beat")}
+	wire := m.Append(nil, packet.V5)
+	took := make([]time.Duration, 0, n)
+	t := time.NewTicker(beat)
+	defer t.Stop()
+	for range n {
+		<-t.C
+		began := time.Now()
+		p.publisher.send(wire)
+		p.subscriber.message()
+		took = append(took, time.Since(began))
+	}
+	return took
+}
+
+func p99(took []time.Duration) time.Duration {
+	took = slices.Sorted(slices.Values(took))
+	return took[len(took)*99/100]
+}
