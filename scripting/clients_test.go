@@ -65,7 +65,7 @@ mqtt.on("subscribed", function(e) log.info("subscribed", {who = e.client.id, to 
 func TestClientCallArguments(t *testing.T) {
 	for _, c := range []struct{ statement, want string }{
 		{`mqtt.client()`, "mqtt.client: id must be a string, not nil"},
-		{`mqtt.clients(1)`, "mqtt.clients takes at most 0 arguments"},
+		{`mqtt.clients(1)`, "mqtt.clients takes no arguments, it got 1"},
 		{`mqtt.subscribe("a")`, "mqtt.subscribe: filter must be a string, not nil"},
 		{`mqtt.subscribe("a", "b#")`, "mqtt.subscribe: the filter"},
 		{`mqtt.subscribe("a", "\255")`, "mqtt.subscribe: the filter is not valid UTF-8"},

@@ -148,8 +148,15 @@ func argNumber(L *lua.LState, n int, call, name string) float64 {
 
 // argNone refuses arguments after the n-th.
 func argNone(L *lua.LState, n int, call string) {
-	if L.GetTop() > n {
-		L.RaiseError("%s takes at most %d arguments, it got %d", call, n, L.GetTop())
+	got := L.GetTop()
+	switch {
+	case got <= n:
+	case n == 0:
+		L.RaiseError("%s takes no arguments, it got %d", call, got)
+	case n == 1:
+		L.RaiseError("%s takes one argument, it got %d", call, got)
+	default:
+		L.RaiseError("%s takes at most %d arguments, it got %d", call, n, got)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestEffectsOfRefusals(t *testing.T) {
 
 func TestEffectsRefuse(t *testing.T) {
 	for _, c := range []struct{ statement, want string }{
-		{`mqtt.publish("a", "b")`, "mqtt.publish takes at most 1 arguments"},
+		{`mqtt.publish("a", "b")`, "mqtt.publish takes one argument, it got 2"},
 		{`mqtt.publish("a")`, "mqtt.publish: want a table"},
 		{`mqtt.publish{}`, "mqtt.publish: needs a topic"},
 		{`mqtt.publish{topic = "a/+"}`, `mqtt.publish: topic cannot be "a/+"`},

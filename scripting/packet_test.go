@@ -29,7 +29,7 @@ func TestPacketEvents(t *testing.T) {
 		{`return mqtt.delay(3601)`, "error at most 3600"},
 		{`return mqtt.delay()`, "error seconds must be a number, not nil"},
 		{`return mqtt.duplicate(0)`, "error mqtt.duplicate: n must be a whole number from 1 to 100"},
-		{`return mqtt.duplicate(1, 2)`, "error at most 1 arguments"},
+		{`return mqtt.duplicate(1, 2)`, "error takes one argument"},
 	} {
 		r := rules(t, `mqtt.on("packet", function(p) `+c.statement+` end)`, packetsOn)
 		ev := &core.PacketEvent{Client: testClient(packet.V5), Direction: core.PacketOut, Type: packet.PUBACK, Bytes: []byte{0x40, 2, 0, 1}}

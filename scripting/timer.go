@@ -270,7 +270,10 @@ func (w *world) newTimer(L *lua.LState, call string, least time.Duration, again 
 	if s == 0 {
 		d, ok = 0, true
 	}
-	if !ok || d < least {
+	switch {
+	case !ok && s > 0:
+		L.RaiseError("%s: seconds must be less than 292 years, not %v", call, s) // a time.Duration
+	case !ok || d < least:
 		L.RaiseError("%s: seconds must be at least %v, not %v", call, least.Seconds(), s)
 	}
 	fn, ok := L.Get(2).(*lua.LFunction)

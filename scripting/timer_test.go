@@ -229,6 +229,7 @@ func TestTimerArguments(t *testing.T) {
 	for _, c := range []struct{ statement, want string }{
 		{`mqtt.every(0.001, print)`, "mqtt.every: seconds must be at least 0.01, not 0.001"},
 		{`mqtt.every(0, print)`, "mqtt.every: seconds must be at least 0.01"},
+		{`mqtt.after(1e12, print)`, "mqtt.after: seconds must be less than 292 years, not 1e+12"},
 		{`mqtt.after(-1, print)`, "mqtt.after: seconds must be at least 0, not -1"},
 		{`mqtt.after(0/0, print)`, "mqtt.after: seconds must be a finite number"},
 		{`mqtt.after("x", print)`, "mqtt.after: seconds must be a number"},
