@@ -1,9 +1,12 @@
 package scripting
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	lua "github.com/yuin/gopher-lua"
 
 	"lunamq/core"
 )
@@ -31,6 +34,26 @@ func benchmarkPublish(b *testing.B, source, topic, payload string) {
 		if d := h.OnPublish(ev); d.Verdict == core.Deny {
 			b.Fatal(d)
 		}
+	}
+}
+
+// BenchmarkEmptyLuaCall is what the others are held against: gopher-lua as it is,
+// with a context, calls an empty function with a userdata.
+func BenchmarkEmptyLuaCall(b *testing.B) {
+	L := lua.NewState()
+	defer L.Close()
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	L.SetContext(ctx)
+	must(b, L.DoString("function handler(msg) end"))
+	call := lua.P{Fn: L.GetGlobal("handler"), NRet: 1, Protect: true}
+	ud := L.NewUserData()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := L.CallByParam(call, ud); err != nil {
+			b.Fatal(err)
+		}
+		L.SetTop(0)
 	}
 }
 

@@ -20,9 +20,12 @@ const (
 	// beat is how often the pair of BenchmarkPairUnderAttack sends.
 	beat = time.Millisecond
 	// quietBeats are the messages before the attack.
-	quietBeats = 2000
-	// attackers send one attack after the other, so that some always wait.
-	attackers = 4
+	quietBeats = 1000
+	// attackers send an attack each attackEvery, when the last has been answered: those
+	// that use up their budget always keep each other waiting, and those that fail at
+	// once, with 100 KiB each, are no flood of bytes.
+	attackers   = 4
+	attackEvery = 25 * time.Millisecond
 	// attackHandlers are registered for each attack, and take turns: a handler that
 	// overruns again and again would be paused, and the attack over.
 	attackHandlers = 500
@@ -91,6 +94,8 @@ func startAttackers(b *testing.B, addr string) (end func() int) {
 		s := connectSocket(b, addr, packet.V5, fmt.Sprint("attacker-", i))
 		sockets = append(sockets, s)
 		all.Go(func() {
+			next := time.NewTicker(attackEvery)
+			defer next.Stop()
 			m := packet.Publish{QoS: 1, PacketID: 1, Payload: bytes.Repeat([]byte("a"), 100<<10)}
 			for n := i; ; n += attackers {
 				m.Topic = fmt.Sprintf("attack/%d", n%attackHandlers)
@@ -101,6 +106,7 @@ func startAttackers(b *testing.B, addr string) (end func() int) {
 					return
 				}
 				answered[i]++
+				<-next.C
 			}
 		})
 	}
