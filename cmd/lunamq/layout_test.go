@@ -31,6 +31,8 @@ func mayImport(pkg string) (ours []string, thirdParty bool) {
 		return []string{"core", "core/packet", "core/topic", "scripting/sandbox", "scripting/lib"}, true
 	case strings.HasPrefix(pkg, "plugins/"):
 		return []string{"core", "core/packet", "core/topic"}, true
+	case pkg == "cmd/lunamq/bench":
+		return []string{"core/packet"}, true
 	case strings.HasPrefix(pkg, "cmd/"):
 		return []string{"core/", "core", "scripting", "plugins/", "cmd/"}, true
 	}

@@ -65,7 +65,7 @@ rules that are reloaded while it runs. Without a subcommand it serves.`
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), statusCommand(), scriptsCommand(), reloadCommand(), rollbackCommand(), versionCommand())
+	root.AddCommand(serveCommand(), statusCommand(), scriptsCommand(), reloadCommand(), rollbackCommand(), benchCommand(), versionCommand())
 	return root
 }
 
