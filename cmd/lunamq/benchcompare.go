@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,71 +18,96 @@ import (
 // compareFlags are those of lunamq bench compare.
 type compareFlags struct {
 	benchFlags
-	with    []string
-	rounds  int
-	scripts string
-	secure  bool
-	quick   bool
+	with     []string
+	rounds   int
+	scripts  string
+	filter   string // of the subscribers of this program
+	secure   bool
+	quick    bool
+	suite    string
+	markdown bool
 }
 
 func compareCommand() *cobra.Command {
-	var f compareFlags
+	f := &compareFlags{}
 	cmd := &cobra.Command{
 		Use:   "compare [SCENARIO]",
 		Short: "Start this broker and others in turn, and compare them",
 		Long: `Start this broker and others in turn, A B A B, put the same load on each, and
-print medians and ratios. Each is started anew for each run, in a folder of its own,
-and ended by its process id. The default scenario is pair; flags that it does not
-have mean nothing to it.`,
+print medians and ratios. Each is started anew for each run, in a folder of its own
+below the system's for temporary files, and ended by its process id; if anything
+fails, its folder with its log stays. The default scenario is pair; a flag that a
+scenario does not have means nothing to it.
+
+--suite targets runs every scenario for which this project has set itself a target,
+and prints the targets beside the results.`,
 		Example: `  lunamq bench compare
-  lunamq bench compare fanout --qos 1 --rounds 5
-  lunamq bench compare pair --with mosquitto --with 'other=/opt/other/broker --port {port}'`,
+  lunamq bench compare fanout --qos 1 --rounds 3 --json
+  lunamq bench compare pair --with mosquitto --with 'other=/opt/other/broker --port {port}'
+  lunamq bench compare idle --tls --clients 5000
+  lunamq bench compare pair --scripts rules --scripts-filter 'changed/%i' --with lunamq
+  lunamq bench compare --suite targets --markdown`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
 				return usageError{err}
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.compare(cmd, firstOf(args)) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.suite != "" {
+				return f.runSuite(cmd, args)
+			}
+			return f.compare(cmd, firstOf(args))
+		},
 	}
-	flags := cmd.Flags()
-	flags.StringArrayVar(&f.with, "with", []string{"mosquitto"}, "compare with `BROKER`: mosquitto, or NAME=COMMAND with {port}, and {dir}, {cert}, {key}, {ca}, where they belong; repeatable, ratios are to the last")
-	flags.IntVar(&f.rounds, "rounds", 5, "`N` runs of each broker")
-	flags.StringVar(&f.scripts, "scripts", "", "`DIR` of the Lua rules of this broker")
-	flags.BoolVar(&f.secure, "tls", false, "over TLS")
-	flags.BoolVar(&f.quick, "quick", false, "one round of a second: to see that it works, not to measure")
-	f.Options = scenarioOptions()
-	f.addLoad(flags, func(string) bool { return true })
-	f.addOutput(flags)
+	f.add(cmd.Flags())
 	return cmd
 }
 
-// scenarioOptions are the defaults that the help shows: those of pair.
-func scenarioOptions() bench.Options { return bench.Scenarios[0].Defaults() }
+func (f *compareFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.with, "with", []string{"mosquitto"}, "compare with `BROKER`: mosquitto; lunamq, which is this program without rules; or NAME=COMMAND with {port}, and {dir}, {cert}, {key}, {ca}, where they belong; repeatable, ratios are to the last")
+	flags.IntVar(&f.rounds, "rounds", 5, "`N` runs of each broker")
+	flags.StringVar(&f.scripts, "scripts", "", "`DIR` of the Lua rules of this broker")
+	flags.StringVar(&f.filter, "scripts-filter", "", "`FILTER` of the subscribers of this broker, where its rules change the topic")
+	flags.BoolVar(&f.secure, "tls", false, "over TLS")
+	flags.BoolVar(&f.quick, "quick", false, "one round of a second: to see that it works, not to measure")
+	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets")
+	flags.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
+	f.Options = bench.Scenarios[0].Defaults()
+	f.addLoad(flags, func(string) bool { return true })
+	f.addOutput(flags)
+}
 
 func (f *compareFlags) compare(cmd *cobra.Command, scenario string) error {
-	contest, err := f.contest(cmd, scenario)
+	contest, err := f.contest(cmd, cmd.Flags(), scenario)
 	if err != nil {
 		return err
 	}
-	leaveProcessors()
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	result, err := bench.Compare(ctx, *contest)
+	result, err := hold(ctx, contest)
 	switch {
-	case errors.As(err, new(*bench.OptionError)):
-		return usageError{err}
 	case err != nil:
 		return err
 	case f.json:
 		return printJSON(cmd.OutOrStdout(), result)
 	}
-	printComparison(cmd.OutOrStdout(), result)
+	printComparison(cmd.OutOrStdout(), result, f.markdown)
 	return nil
 }
 
+// hold runs a contest.
+func hold(ctx context.Context, c *bench.Contest) (*bench.Comparison, error) {
+	leaveProcessors()
+	result, err := bench.Compare(ctx, *c)
+	if errors.As(err, new(*bench.OptionError)) {
+		return nil, usageError{err}
+	}
+	return result, err
+}
+
 // contest is what the command line asks for.
-func (f *compareFlags) contest(cmd *cobra.Command, scenario string) (*bench.Contest, error) {
+func (f *compareFlags) contest(cmd *cobra.Command, flags *pflag.FlagSet, scenario string) (*bench.Contest, error) {
 	if scenario == "" {
 		scenario = f.Scenario
 	}
@@ -92,7 +118,7 @@ func (f *compareFlags) contest(cmd *cobra.Command, scenario string) (*bench.Cont
 	if err := f.complete(cmd); err != nil {
 		return nil, err
 	}
-	f.Options = f.given(cmd.Flags(), s)
+	f.Options = f.given(flags, s)
 	c := &bench.Contest{Options: f.Options, Rounds: f.rounds, Secure: f.secure}
 	if f.quick {
 		c.Quick()
@@ -138,18 +164,32 @@ func (f *compareFlags) brokers() ([]bench.Broker, error) {
 			return nil, err
 		}
 	}
-	out := []bench.Broker{bench.LunaMQ(program, scripts, f.secure)}
+	own := bench.LunaMQ(program, scripts, f.secure)
+	own.Filter = f.filter
+	out := []bench.Broker{own}
 	for _, name := range f.with {
-		var b bench.Broker
-		if name == "mosquitto" {
-			b, err = bench.Mosquitto(f.secure)
-		} else if b, err = bench.Command(name); err != nil {
-			err = usageError{err}
-		}
+		b, err := f.other(program, name)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+// other is a broker that this program is compared with.
+func (f *compareFlags) other(program, name string) (bench.Broker, error) {
+	switch name {
+	case "mosquitto":
+		return bench.Mosquitto(f.secure)
+	case "lunamq":
+		b := bench.LunaMQ(program, "", f.secure)
+		b.Name = "no rules"
+		return b, nil
+	}
+	b, err := bench.Command(name)
+	if err != nil {
+		return b, usageError{err}
+	}
+	return b, nil
 }

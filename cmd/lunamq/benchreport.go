@@ -87,7 +87,7 @@ func perSecond(rate float64) string {
 }
 
 // printComparison prints the medians of each broker, and their ratios.
-func printComparison(w io.Writer, c *bench.Comparison) {
+func printComparison(w io.Writer, c *bench.Comparison, markdown bool) {
 	fmt.Fprintf(w, "%s: medians of %s, ratios to %s\n\n", c.Scenario, count(c.Rounds, "round"), c.Reference)
 	rows := [][]string{{"phase", "broker", "per second", "", "broker CPU each", "", "p50", "", "p99", "", "RSS", "", "RSS per client", "", "own CPU each"}}
 	if len(c.Brokers) > 0 {
@@ -97,7 +97,21 @@ func printComparison(w io.Writer, c *bench.Comparison) {
 			}
 		}
 	}
-	table(w, rows)
+	tableAs(w, rows, markdown)
+}
+
+// tableAs prints a table for a terminal, or for a page in Markdown.
+func tableAs(w io.Writer, rows [][]string, markdown bool) {
+	if !markdown {
+		table(w, rows)
+		return
+	}
+	for i, row := range rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			fmt.Fprintln(w, "|"+strings.Repeat("---|", len(row)))
+		}
+	}
 }
 
 func medianRow(name string, m *bench.Medians) []string {

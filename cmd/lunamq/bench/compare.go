@@ -50,6 +50,7 @@ type Values struct {
 	RSS       float64 `json:"rss"`        // bytes
 	PerClient float64 `json:"per_client"` // bytes
 	OwnCPU    float64 `json:"own_cpu_us"` // microseconds of this tool for each
+	Rested    float64 `json:"rested"`     // memory after the rest, as a multiple of that before the load
 }
 
 // Compare runs the contest: A B A B …, each broker started anew for each run.
@@ -147,6 +148,7 @@ func (b *BrokerResult) medians(k int) Values {
 
 		PerClient: of(func(p *Phase) float64 { return float64(p.cost().PerClient) }),
 	}
+	v.Rested = of(func(p *Phase) float64 { return p.cost().rested() })
 	v.P50 = of(func(p *Phase) float64 { return p.times().P50 })
 	v.P99 = of(func(p *Phase) float64 { return p.times().P99 })
 	return v
@@ -158,6 +160,14 @@ func (p *Phase) cost() *Cost {
 		return new(Cost)
 	}
 	return p.Broker
+}
+
+// rested is how memory after the rest compares with that before the load.
+func (c *Cost) rested() float64 {
+	if c.RSSBefore == 0 {
+		return 0
+	}
+	return float64(c.RSSRest) / float64(c.RSSBefore)
 }
 
 // times is never nil.
@@ -186,12 +196,13 @@ func (v *Values) over(w *Values) Values {
 		return a / b
 	}
 	return Values{ratio(v.Rate, w.Rate), ratio(v.CPU, w.CPU), ratio(v.P50, w.P50), ratio(v.P99, w.P99),
-		ratio(v.RSS, w.RSS), ratio(v.PerClient, w.PerClient), ratio(v.OwnCPU, w.OwnCPU)}
+		ratio(v.RSS, w.RSS), ratio(v.PerClient, w.PerClient), ratio(v.OwnCPU, w.OwnCPU), ratio(v.Rested, w.Rested)}
 }
 
 // Quick makes it short: enough to see that everything works, not to measure.
 func (c *Contest) Quick() {
 	c.Rounds = 1
 	c.Warmup, c.Duration, c.Settle = 0, time.Second, steady*time.Second
+	c.Rest = min(c.Rest, time.Second)
 	c.Clients, c.Count = min(c.Clients, 500), min(c.Count, 2000)
 }

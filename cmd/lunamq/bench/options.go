@@ -71,27 +71,6 @@ type Scenario struct {
 	run      func(*run) error
 }
 
-// Scenarios are all there are, in the order of the help.
-var Scenarios = []*Scenario{
-	{Name: "pair", Short: "n publishers, each to a subscriber of its own, as fast as messages arrive",
-		Flags: []string{"pairs", "qos", "size", "burst", "window", "topic", "filter", "load"}, run: (*run).closed},
-	{Name: "fanout", Short: "1 publisher to 100 subscribers, as fast as messages arrive",
-		Flags:    []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "load"},
-		defaults: func(o *Options) { o.Publishers, o.Subscribers, o.Topic, o.Filter = 1, 100, "bench/all", "bench/all" }, run: (*run).closed},
-	{Name: "fanin", Short: "10 publishers to 1 subscriber, as fast as messages arrive",
-		Flags:    []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "load"},
-		defaults: func(o *Options) { o.Publishers, o.Subscribers, o.Filter = 10, 1, "bench/+" }, run: (*run).closed},
-	{Name: "pingpong", Short: "1 message at a time from 1 publisher to 1 subscriber: latency without load",
-		Flags:    []string{"qos", "size", "topic", "filter", "load"},
-		defaults: func(o *Options) { o.Pairs, o.Window = 1, 1 }, run: (*run).closed},
-	{Name: "paced", Short: "a fixed rate over n pairs, latency from the time when a message was due",
-		Flags:    []string{"pairs", "rate", "qos", "size", "topic", "filter", "load"},
-		defaults: func(o *Options) { o.Pairs = 100 }, run: (*run).paced},
-	{Name: "idle", Short: "n clients with one subscription each, that do nothing: memory per client",
-		Flags:    []string{"clients", "qos", "filter", "settle"},
-		defaults: func(o *Options) { o.Clients, o.Filter = 9000, "bench/idle/%i" }, run: (*run).idle},
-}
-
 // FindScenario returns the scenario of that name.
 func FindScenario(name string) (*Scenario, error) {
 	var names []string

@@ -19,7 +19,10 @@ type publisher struct {
 	meters []*meter // of those that get its messages
 	acks   *meter   // nil with QoS 0
 	wake   chan struct{}
+	pongs  *meter // answers to PINGREQ
 	window uint64
+	retain bool
+	base   uint64 // of its messages' numbers, in the scenario retained
 
 	// Owned by the sender:
 	sent   uint64
@@ -29,6 +32,9 @@ type publisher struct {
 	nextID uint16
 	filler []byte
 	name   []byte // the topic under construction
+	pings  uint64
+
+	answered meter // messages of the scenario retained that the broker has taken
 
 	mu sync.Mutex
 
@@ -42,6 +48,7 @@ type publisher struct {
 
 func (r *run) newPublisher(c *client, number int, topic pattern) *publisher {
 	p := &publisher{run: r, c: c, number: number, topic: topic, wake: make(chan struct{}, 1), lines: make([]uint64, 1)}
+	p.pongs = &meter{wake: p.wake}
 	p.filler = make([]byte, r.o.Size)
 	for i := range p.filler {
 		p.filler[i] = 'x'
@@ -70,7 +77,11 @@ func (p *publisher) append(dst []byte, n uint64, s stamp) []byte {
 	if p.run.o.Version >= packet.V5 {
 		length++
 	}
-	dst = packet.AppendFixedHeader(dst, packet.PUBLISH, qos<<1, length)
+	flags := qos << 1
+	if p.retain {
+		flags |= 1
+	}
+	dst = packet.AppendFixedHeader(dst, packet.PUBLISH, flags, length)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.name)))
 	dst = append(dst, p.name...)
 	if qos > 0 {
@@ -80,7 +91,9 @@ func (p *publisher) append(dst []byte, n uint64, s stamp) []byte {
 		dst = append(dst, 0) // no properties
 	}
 	dst = append(dst, p.filler...)
-	s.put(dst[len(dst)-len(p.filler):])
+	if len(p.filler) > 0 { // else it takes a retained message away
+		s.put(dst[len(dst)-len(p.filler):])
+	}
 	return dst
 }
 
@@ -119,12 +132,12 @@ func (p *publisher) encode(n int, sent int64) error {
 	p.buf = p.buf[:0]
 	s := stamp{run: p.run.id, publisher: uint32(p.number), sent: sent}
 	for range n {
-		place, line := p.sent, 0
+		place, line := p.base+p.sent, 0
 		if f := p.run.filters; f > 0 {
 			place = rand.Uint64N(uint64(f)) // a walk in order would be kinder to caches than clients are
 			line = int(place) / filtersEach
 		}
-		s.number = p.count(line)
+		s.number = p.base + p.count(line)
 		p.buf = p.append(p.buf, place, s)
 	}
 	return p.identify(p.buf, n)
@@ -168,19 +181,14 @@ func (p *publisher) identify(buf []byte, n int) error {
 	return nil
 }
 
-// filtersEach is how many filters each subscriber of the scenario filters has:
-// what LunaMQ allows one client by default.
-const filtersEach = 1000
+func (p *publisher) publish(byte, uint16, []byte, int64) {} // it has no subscription
 
-func (p *publisher) publish(byte, uint16, []byte, int64) {}
-
-func (p *publisher) pong() { p.wakeUp() }
-
-func (p *publisher) wakeUp() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+func (p *publisher) answer(h packet.Header, _ []byte) error {
+	if h.Type != packet.PINGRESP {
+		return notAsked(h.Type)
 	}
+	p.pongs.add(1)
+	return nil
 }
 
 // ack takes one answer to a message.
@@ -198,7 +206,7 @@ func (p *publisher) ack(t packet.Type, id uint16, code packet.ReasonCode) error 
 	}
 	if t == packet.PUBREC {
 		p.under[id] = packet.PUBCOMP
-		p.answers = append(p.answers, byte(packet.PUBREL)<<4|2, 2, byte(id>>8), byte(id))
+		p.answers = release(p.answers, id)
 		return nil
 	}
 	p.under[id] = 0

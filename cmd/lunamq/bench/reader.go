@@ -22,7 +22,8 @@ type sink interface {
 	publish(qos byte, id uint16, payload []byte, at int64)
 	// ack is told of a PUBACK, PUBREC, PUBREL or PUBCOMP, with its reason code.
 	ack(t packet.Type, id uint16, code packet.ReasonCode) error
-	pong()
+	// answer is told of PINGRESP and SUBACK.
+	answer(h packet.Header, body []byte) error
 	// flush ends the packets of one read.
 	flush(at int64) error
 }
@@ -117,18 +118,41 @@ func (c *cutter) other(h packet.Header, body []byte, s sink) error {
 			code = packet.ReasonCode(body[2])
 		}
 		return s.ack(h.Type, binary.BigEndian.Uint16(body), code)
-	case packet.PINGRESP:
-		s.pong()
+	case packet.PINGRESP, packet.SUBACK:
+		return s.answer(h, body)
 	case packet.DISCONNECT:
 		var d packet.Disconnect
 		if err := d.Decode(c.version, h, body); err != nil {
 			return err
 		}
 		return fmt.Errorf("the broker disconnects: %s %s", d.Code, d.Props.ReasonString)
-	default:
-		return fmt.Errorf("the broker sends %s, which nobody asked for", h.Type)
 	}
-	return nil
+	return notAsked(h.Type)
+}
+
+func notAsked(t packet.Type) error {
+	return fmt.Errorf("the broker sends %s, which nobody asked for", t)
+}
+
+// acknowledge appends what a receiver answers to a message (4.3).
+func acknowledge(dst []byte, qos byte, id uint16) []byte {
+	switch qos {
+	case 1:
+		return append(dst, byte(packet.PUBACK)<<4, 2, byte(id>>8), byte(id))
+	case 2:
+		return append(dst, byte(packet.PUBREC)<<4, 2, byte(id>>8), byte(id))
+	}
+	return dst
+}
+
+// release appends PUBREL, with its reserved flags (table 2-2).
+func release(dst []byte, id uint16) []byte {
+	return append(dst, byte(packet.PUBREL)<<4|2, 2, byte(id>>8), byte(id))
+}
+
+// complete appends PUBCOMP.
+func complete(dst []byte, id uint16) []byte {
+	return append(dst, byte(packet.PUBCOMP)<<4, 2, byte(id>>8), byte(id))
 }
 
 // readLoop reads a connection until it ends. Packets that are not complete stay

@@ -79,7 +79,7 @@ func (r *run) whole() error {
 	if cause := context.Cause(r.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause // why a client ended, rather than what came of it
 	}
-	if len(r.result.Phases) > 0 {
+	if len(r.subscribers) > 0 && len(r.result.Phases) > 0 {
 		r.books(&r.result.Phases[len(r.result.Phases)-1])
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *run) serve(c *client, s sink) {
 		size = readBufferMany
 	}
 	r.loops.Go(func() {
-		if err := r.readLoop(c, s, size); err != nil && !r.ending.Load() {
+		if err := r.readLoop(c, s, size); !r.ending.Load() {
 			r.fail(c.failed(err))
 		}
 	})

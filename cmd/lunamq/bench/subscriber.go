@@ -35,12 +35,7 @@ func (s *subscriber) stream(publisher int) *stream {
 }
 
 func (s *subscriber) publish(qos byte, id uint16, payload []byte, at int64) {
-	switch qos {
-	case 1:
-		s.answers = append(s.answers, byte(packet.PUBACK)<<4, 2, byte(id>>8), byte(id))
-	case 2:
-		s.answers = append(s.answers, byte(packet.PUBREC)<<4, 2, byte(id>>8), byte(id))
-	}
+	s.answers = acknowledge(s.answers, qos, id)
 	if len(payload) < MinSize {
 		s.foreign.Add(1)
 		return
@@ -88,15 +83,19 @@ func (s *subscriber) ack(t packet.Type, id uint16, _ packet.ReasonCode) error {
 	if t != packet.PUBREL {
 		return unexpected(t, id)
 	}
-	s.answers = append(s.answers, byte(packet.PUBCOMP)<<4, 2, byte(id>>8), byte(id))
+	s.answers = complete(s.answers, id)
 	return nil
 }
 
-func (s *subscriber) pong() {
+func (s *subscriber) answer(h packet.Header, _ []byte) error {
+	if h.Type != packet.PINGRESP {
+		return notAsked(h.Type)
+	}
 	select {
 	case s.pongs <- struct{}{}:
-	default:
+	default: // one is enough
 	}
+	return nil
 }
 
 // flush acknowledges what came, and then lets the publishers go on.
