@@ -107,6 +107,9 @@ func (f *benchFlags) addLoad(flags *pflag.FlagSet, has func(string) bool) {
 	if has("filter") {
 		flags.StringVar(&f.Filter, "filter", f.Filter, "`FILTER` of the subscribers, with %i for the subscriber's number")
 	}
+	if has("subscribe") {
+		flags.StringVar(&f.Subscribe, "subscribe", "", "subscribe to `FILTER` in place of --filter, which then says only who is to hear whom: for brokers that change topics")
+	}
 	if has("load") {
 		flags.DurationVar(&f.Duration, "duration", f.Duration, "measure for so long")
 		flags.IntVar(&f.Messages, "messages", 0, "measure `N` messages, of all publishers together, in place of --duration")

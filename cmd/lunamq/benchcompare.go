@@ -18,14 +18,14 @@ import (
 // compareFlags are those of lunamq bench compare.
 type compareFlags struct {
 	benchFlags
-	with     []string
-	rounds   int
-	scripts  string
-	filter   string // of the subscribers of this program
-	secure   bool
-	quick    bool
-	suite    string
-	markdown bool
+	with      []string
+	rounds    int
+	scripts   string
+	subscribe string // of the subscribers of this program
+	secure    bool
+	quick     bool
+	suite     string
+	markdown  bool
 }
 
 func compareCommand() *cobra.Command {
@@ -45,7 +45,7 @@ and prints the targets beside the results.`,
   lunamq bench compare fanout --qos 1 --rounds 3 --json
   lunamq bench compare pair --with mosquitto --with 'other=/opt/other/broker --port {port}'
   lunamq bench compare idle --tls --clients 5000
-  lunamq bench compare pair --scripts rules --scripts-filter 'changed/%i' --with lunamq
+  lunamq bench compare pair --scripts rules --scripts-subscribe 'changed/%i' --with lunamq
   lunamq bench compare --suite targets --markdown`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
@@ -68,7 +68,7 @@ func (f *compareFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.with, "with", []string{"mosquitto"}, "compare with `BROKER`: mosquitto; lunamq, which is this program without rules; or NAME=COMMAND with {port}, and {dir}, {cert}, {key}, {ca}, where they belong; repeatable, ratios are to the last")
 	flags.IntVar(&f.rounds, "rounds", 5, "`N` runs of each broker")
 	flags.StringVar(&f.scripts, "scripts", "", "`DIR` of the Lua rules of this broker")
-	flags.StringVar(&f.filter, "scripts-filter", "", "`FILTER` of the subscribers of this broker, where its rules change the topic")
+	flags.StringVar(&f.subscribe, "scripts-subscribe", "", "`FILTER` to which the subscribers of this broker subscribe in place of --filter, where its rules change topics")
 	flags.BoolVar(&f.secure, "tls", false, "over TLS")
 	flags.BoolVar(&f.quick, "quick", false, "one round of a second: to see that it works, not to measure")
 	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets")
@@ -165,7 +165,7 @@ func (f *compareFlags) brokers() ([]bench.Broker, error) {
 		}
 	}
 	own := bench.LunaMQ(program, scripts, f.secure)
-	own.Filter = f.filter
+	own.Subscribe = f.subscribe
 	out := []bench.Broker{own}
 	for _, name := range f.with {
 		b, err := f.other(program, name)

@@ -68,7 +68,7 @@ var targets = []target{
 	{title: "connect and disconnect", args: "connect", goals: []goal{cpuGoal("connect", 1)}},
 	{title: "50000 retained messages", args: "retained --count 50000", goals: []goal{cpuGoal("set", 0.5), cpuGoal("read", 0.35)}},
 	{title: "200000 filters, messages match 1 each", args: "filters --count 200000", goals: []goal{cpuGoal("publish", 0.2)}},
-	{title: "1 rule changes topic and payload, pair", args: "pair --scripts {rules} --scripts-filter changed/bench/%i", rules: changingRule, goals: []goal{cpuGoal("messages", 0.4)}},
+	{title: "1 rule changes topic and payload, pair", args: "pair --scripts {rules} --scripts-subscribe changed/bench/%i", rules: changingRule, goals: []goal{cpuGoal("messages", 0.4)}},
 	{title: "1000 rules that do not match, pair, to none", args: "pair --scripts {rules} --with lunamq", rules: thousandRules, goals: []goal{cpuGoal("messages", 1.05)}},
 	{title: "memory a minute after pair, to before", args: "pair --rest 1m", goals: []goal{
 		{what: "RSS", phase: "messages", value: func(v *bench.Values) float64 { return v.Rested }, text: ratioText, atMost: 1.3, alone: true}}},
@@ -167,7 +167,7 @@ func (f *compareFlags) contestOf(cmd *cobra.Command, t *target, dir string) (*be
 	}
 	for _, name := range passedOn {
 		if from, to := cmd.Flags().Lookup(name), flags.Lookup(name); from.Changed && !to.Changed {
-			if err := passOn(from, to); err != nil {
+			if err := passOn(flags, from, to); err != nil {
 				return nil, err
 			}
 		}
@@ -176,11 +176,10 @@ func (f *compareFlags) contestOf(cmd *cobra.Command, t *target, dir string) (*be
 }
 
 // passOn gives one flag the value of another; lists have a way of their own.
-func passOn(from, to *pflag.Flag) error {
+func passOn(flags *pflag.FlagSet, from, to *pflag.Flag) error {
 	list, ok := from.Value.(pflag.SliceValue)
 	if !ok {
-		to.Changed = true
-		return to.Value.Set(from.Value.String())
+		return flags.Set(to.Name, from.Value.String())
 	}
 	return to.Value.(pflag.SliceValue).Replace(list.GetSlice())
 }

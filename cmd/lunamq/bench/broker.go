@@ -23,7 +23,7 @@ type Broker struct {
 	Args  []string
 	Files map[string]string // by name: what is in the folder before it starts
 
-	Topic, Filter string // in place of the scenario's, where not empty
+	Subscribe string // in place of the options', where not empty
 }
 
 // LunaMQ is this program, with the folder of rules that is named, if any.
@@ -40,7 +40,10 @@ func LunaMQ(program, scripts string, secure bool) Broker {
 	return Broker{Name: "lunamq", Args: []string{program, "serve", "--config", "{dir}/config.toml"}, Files: map[string]string{"config.toml": text}}
 }
 
-// Mosquitto is Debian's, without the bounds that would have it drop messages.
+// Mosquitto is Debian's, without the bounds that would have it drop messages or
+// clients: with its default of 20 for max_inflight_messages it resets a client of
+// 3.1.1, which cannot be told, that has more QoS 2 messages under way. 100 is
+// what LunaMQ has by default.
 func Mosquitto(secure bool) (Broker, error) {
 	program, err := exec.LookPath("mosquitto")
 	if err != nil {
@@ -53,6 +56,7 @@ func Mosquitto(secure bool) (Broker, error) {
 allow_anonymous true
 persistence false
 max_queued_messages 0
+max_inflight_messages 100
 set_tcp_nodelay true
 log_type error
 log_type warning

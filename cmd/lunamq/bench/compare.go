@@ -99,11 +99,8 @@ func (c *Contest) once(ctx context.Context, b Broker, certs *certificates) (*Res
 	if c.Secure {
 		o.URL, o.TLS = fmt.Sprintf("tls://127.0.0.1:%d", s.port), certs.trust
 	}
-	if b.Topic != "" {
-		o.Topic = b.Topic
-	}
-	if b.Filter != "" {
-		o.Filter = b.Filter
+	if b.Subscribe != "" {
+		o.Subscribe = b.Subscribe
 	}
 	result, err := Run(ctx, o)
 	s.stop()

@@ -11,6 +11,12 @@ func (r *run) gather() error {
 	if err != nil {
 		return err
 	}
+	really := filter
+	if r.o.Subscribe != "" {
+		if really, err = parseFilter(r.o.Subscribe); err != nil {
+			return err
+		}
+	}
 	publishers, subscribers := r.o.Publishers, r.o.Subscribers
 	if publishers == 0 || subscribers == 0 {
 		publishers, subscribers = r.o.Pairs, r.o.Pairs
@@ -27,7 +33,7 @@ func (r *run) gather() error {
 		return err
 	}
 	r.announce("connect", "clients", r.connected)
-	err = r.addSubscribers(subscribers, func(i int) []string { return filters[i : i+1] })
+	err = r.addSubscribers(subscribers, func(i int) []string { return []string{really.text(uint64(i), 0)} })
 	if err == nil {
 		err = r.addPublishers(publishers, topic)
 	}

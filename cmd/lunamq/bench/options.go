@@ -41,6 +41,10 @@ type Options struct {
 	Topic  string // pattern of the publishers
 	Filter string // pattern of the subscribers
 
+	// Subscribe is what subscribers really subscribe to, of a broker that changes
+	// topics; Filter then says only who is to hear whom. Empty: Filter.
+	Subscribe string
+
 	Settle   time.Duration // the longest wait for memory that does not change any more
 	Rest     time.Duration // after the load, before memory is measured once more; 0: it is not
 	Patience time.Duration // nothing arrives for so long: what is missing is lost
@@ -137,9 +141,9 @@ func (o *Options) check() error {
 		return optionError("rate %g: must be above 0, at most 10 million", o.Rate)
 	case o.Messages == 0 && o.Duration <= 0:
 		return optionError("duration must be above 0")
-	case len(o.Topic) > maxPattern || len(o.Filter) > maxPattern:
+	case len(o.Topic) > maxPattern || len(o.Filter) > maxPattern || len(o.Subscribe) > maxPattern:
 		return optionError("topic and filter must be at most %d bytes", maxPattern)
-	case strings.HasPrefix(o.Filter, "$share/"):
+	case strings.HasPrefix(o.Filter, "$share/") || strings.HasPrefix(o.Subscribe, "$share/"):
 		return optionError("a shared subscription cannot be measured: which client a message is for is the broker's choice, so what is lost is not known")
 	}
 	return nil

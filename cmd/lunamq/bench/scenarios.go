@@ -17,7 +17,7 @@ matched by the filter, or none.`,
   lunamq bench pair --burst 32 --pid $(pidof mosquitto)
   lunamq bench pair --qos 1 --protocol 5 --size 1024 --messages 100000
   lunamq bench pair --pairs 50 --topic 'site/%i/%r' --filter 'site/%i/+' --json`,
-		Flags: []string{"pairs", "qos", "size", "burst", "window", "topic", "filter", "load"},
+		Flags: []string{"pairs", "qos", "size", "burst", "window", "topic", "filter", "subscribe", "load"},
 		run:   (*run).closed,
 	},
 	{
@@ -27,7 +27,7 @@ matched by the filter, or none.`,
 counted is messages that arrive.`,
 		Example: `  lunamq bench fanout
   lunamq bench fanout --subscribers 1000 --size 256 --url ws://127.0.0.1:9001/mqtt`,
-		Flags: []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "load"},
+		Flags: []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "subscribe", "load"},
 		defaults: func(o *Options) {
 			o.Publishers, o.Subscribers, o.Topic, o.Filter = 1, 100, "bench/all", "bench/all"
 		},
@@ -39,7 +39,7 @@ counted is messages that arrive.`,
 		Long:  `All publishers send to all subscribers, of which there is one by default.`,
 		Example: `  lunamq bench fanin
   lunamq bench fanin --publishers 100 --qos 1`,
-		Flags:    []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "load"},
+		Flags:    []string{"publishers", "subscribers", "qos", "size", "burst", "window", "topic", "filter", "subscribe", "load"},
 		defaults: func(o *Options) { o.Publishers, o.Subscribers, o.Filter = 10, 1, "bench/+" },
 		run:      (*run).closed,
 	},
@@ -50,7 +50,7 @@ counted is messages that arrive.`,
 where nothing waits for anything.`,
 		Example: `  lunamq bench pingpong
   lunamq bench pingpong --qos 2 --duration 3s`,
-		Flags:    []string{"qos", "size", "topic", "filter", "load"},
+		Flags:    []string{"qos", "size", "topic", "filter", "subscribe", "load"},
 		defaults: func(o *Options) { o.Pairs, o.Window = 1, 1 },
 		run:      (*run).closed,
 	},
@@ -63,7 +63,7 @@ it could be sent: a broker that stops for a second is slow for all messages of t
 second (no coordinated omission).`,
 		Example: `  lunamq bench paced
   lunamq bench paced --rate 20000 --pairs 1000 --duration 1m`,
-		Flags:    []string{"pairs", "rate", "qos", "size", "topic", "filter", "load"},
+		Flags:    []string{"pairs", "rate", "qos", "size", "topic", "filter", "subscribe", "load"},
 		defaults: func(o *Options) { o.Pairs = 100 },
 		run:      (*run).paced,
 	},
