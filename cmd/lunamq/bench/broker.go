@@ -40,16 +40,30 @@ func LunaMQ(program, scripts string, secure bool) Broker {
 	return Broker{Name: "lunamq", Args: []string{program, "serve", "--config", "{dir}/config.toml"}, Files: map[string]string{"config.toml": text}}
 }
 
+// places are where servers stand that are not on every user's PATH.
+var places = []string{"/usr/local/sbin", "/usr/sbin"}
+
+// findProgram is the path of a program, empty where there is none.
+func findProgram(name string) string {
+	candidates := []string{name}
+	for _, dir := range places {
+		candidates = append(candidates, filepath.Join(dir, name))
+	}
+	for _, c := range candidates {
+		if path, err := exec.LookPath(c); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 // Mosquitto is Debian's, without the bounds that would have it drop messages or
 // clients: with its default of 20 for max_inflight_messages it resets a client of
 // 3.1.1, which cannot be told, that has more QoS 2 messages under way. 100 is
 // what LunaMQ has by default.
 func Mosquitto(secure bool) (Broker, error) {
-	program, err := exec.LookPath("mosquitto")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/mosquitto") // not on every user's PATH
-	}
-	if err != nil {
+	program := findProgram("mosquitto")
+	if program == "" {
 		return Broker{}, errors.New("mosquitto is not installed (Debian, Ubuntu: apt-get install mosquitto); or name other brokers: --with 'NAME=COMMAND with {port}'")
 	}
 	text := `listener {port} 127.0.0.1

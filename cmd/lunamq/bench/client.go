@@ -85,7 +85,15 @@ func refused(v packet.Version, ack *packet.Connack) error {
 	if v < packet.V5 {
 		return fmt.Errorf("the broker refuses the connection: %s (return code %d)", returnCodes[ack.Code], ack.Code)
 	}
-	return fmt.Errorf("the broker refuses the connection: %s %s", ack.Code, ack.Props.ReasonString)
+	return fmt.Errorf("the broker refuses the connection: %s", reasonText(ack.Code, ack.Props.ReasonString))
+}
+
+// reasonText is a reason code, with the reason string if there is one.
+func reasonText(code packet.ReasonCode, text string) string {
+	if text == "" {
+		return code.String()
+	}
+	return code.String() + ": " + text
 }
 
 // receive reads one packet. Its body is valid until the next.
@@ -137,7 +145,7 @@ func (c *client) subscribe(filters []string, qos byte, timeout time.Duration) er
 	}
 	for i, code := range ack.Codes {
 		if code.IsError() {
-			return c.failed(fmt.Errorf("the broker refuses the subscription to %s: %s %s", filters[i], code, ack.Props.ReasonString))
+			return c.failed(fmt.Errorf("the broker refuses the subscription to %s: %s", filters[i], reasonText(code, ack.Props.ReasonString)))
 		}
 		if byte(code) < qos {
 			return c.failed(fmt.Errorf("the broker grants QoS %d to %s, and QoS %d is to be measured", byte(code), filters[i], qos))

@@ -72,38 +72,43 @@ func (c *cutter) next(data []byte, at int64, s sink) (int, error) {
 // when it comes.
 func (c *cutter) publish(h packet.Header, data []byte, at int64, s sink) (int, error) {
 	body := data[h.HeaderLen:min(h.Size, len(data))]
-	if len(body) < 2 {
+	pos, ok := payloadAt(body, h.Flags>>1&3, c.version)
+	head := min(MinSize, h.Length-pos)
+	switch {
+	case ok && head >= 0 && len(body) >= pos+head:
+	case len(body) == h.Length || ok && head < 0:
+		return 0, fmt.Errorf("the broker sends a PUBLISH of %d bytes that ends before its payload", h.Length)
+	default:
 		return 0, nil
 	}
-	pos := 2 + int(binary.BigEndian.Uint16(body))
 	qos, id := h.Flags>>1&3, uint16(0)
 	if qos > 0 {
-		if len(body) < pos+2 {
-			return 0, nil
-		}
-		id = binary.BigEndian.Uint16(body[pos:])
-		pos += 2
-	}
-	if c.version >= packet.V5 {
-		if len(body) <= pos {
-			return 0, nil
-		}
-		length, n := binary.Uvarint(body[pos:]) // the same encoding as MQTT's (1.5.5)
-		if n <= 0 {
-			return 0, nil
-		}
-		pos += n + int(length)
-	}
-	if pos > h.Length {
-		return 0, fmt.Errorf("a PUBLISH of %d bytes whose payload begins at %d", h.Length, pos)
-	}
-	head := min(MinSize, h.Length-pos)
-	if len(body) < pos+head {
-		return 0, nil
+		id = binary.BigEndian.Uint16(body[2+int(binary.BigEndian.Uint16(body)):])
 	}
 	s.publish(qos, id, body[pos:pos+head], at)
 	c.skip = h.Length - len(body)
 	return h.HeaderLen + len(body), nil
+}
+
+// payloadAt is where the payload of a PUBLISH begins, behind topic, packet
+// identifier and properties (3.3.2); not ok when body ends before that is known.
+func payloadAt(body []byte, qos byte, v packet.Version) (pos int, ok bool) {
+	if len(body) < 2 {
+		return 0, false
+	}
+	pos = 2 + int(binary.BigEndian.Uint16(body))
+	if qos > 0 {
+		pos += 2
+	}
+	if v < packet.V5 {
+		return pos, true
+	}
+	if len(body) <= pos {
+		return 0, false
+	}
+	// the encoding is that of MQTT, which ends after four bytes (1.5.5)
+	length, n := binary.Uvarint(body[pos:min(len(body), pos+4)])
+	return pos + n + int(length), n > 0
 }
 
 // other handles the small packets.
@@ -125,7 +130,7 @@ func (c *cutter) other(h packet.Header, body []byte, s sink) error {
 		if err := d.Decode(c.version, h, body); err != nil {
 			return err
 		}
-		return fmt.Errorf("the broker disconnects: %s %s", d.Code, d.Props.ReasonString)
+		return fmt.Errorf("the broker disconnects: %s", reasonText(d.Code, d.Props.ReasonString))
 	}
 	return notAsked(h.Type)
 }

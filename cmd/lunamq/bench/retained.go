@@ -240,7 +240,7 @@ func (k *collector) answer(h packet.Header, body []byte) error {
 		return err
 	}
 	if len(ack.Codes) != 1 || ack.Codes[0].IsError() {
-		return fmt.Errorf("the broker refuses the subscription: %v %s", ack.Codes, ack.Props.ReasonString)
+		return fmt.Errorf("the broker refuses the subscription: %v", ack.Codes)
 	}
 	return nil
 }
