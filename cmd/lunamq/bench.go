@@ -123,7 +123,7 @@ func (f *benchFlags) addLoad(flags *pflag.FlagSet, has func(string) bool) {
 
 func (f *benchFlags) addOutput(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "print JSON, for programs")
-	flags.BoolVar(&f.progress, "progress", false, "print a line every second, also where standard error is no terminal")
+	flags.BoolVar(&f.progress, "progress", false, "print a line every second; without it, there is one that changes where standard error is a terminal")
 }
 
 // complete works out the options that are not plain flags.
@@ -160,6 +160,10 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	result, err := bench.Run(ctx, f.Options)
+	f.endProgress(cmd)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if errors.As(err, new(*bench.OptionError)) {
 		return usageError{err}
 	}
@@ -174,6 +178,9 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	return err
 }
 
+// errInterrupted: the user has ended it.
+var errInterrupted = errors.New("interrupted")
+
 // leaveProcessors runs this program on half of the processors. A tool that has
 // them all takes them from the broker, and its runtime looks for work on the
 // idle ones, which costs more than the work.
@@ -183,19 +190,32 @@ func leaveProcessors() {
 	}
 }
 
+// onTerminal says whether standard error is one.
+func onTerminal(cmd *cobra.Command) bool {
+	info, err := os.Stderr.Stat()
+	return cmd.ErrOrStderr() == os.Stderr && err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// eraseLine goes to the start of a terminal's line and erases it.
+const eraseLine = "\r\033[K"
+
 // progressPrinter tells how far it is: on a terminal in one line that changes.
 func (f *benchFlags) progressPrinter(cmd *cobra.Command) func(bench.Progress) {
-	w := cmd.ErrOrStderr()
-	info, err := os.Stderr.Stat()
-	terminal := w == os.Stderr && err == nil && info.Mode()&os.ModeCharDevice != 0
-	if !terminal && !f.progress {
+	w, before, after := cmd.ErrOrStderr(), "", "\n"
+	switch {
+	case onTerminal(cmd) && !f.progress:
+		before, after = eraseLine, ""
+	case !f.progress:
 		return nil
-	}
-	before, after := "", "\n"
-	if terminal {
-		before, after = "\r\033[K", "" // to the start of the line, and erase it
 	}
 	return func(p bench.Progress) {
 		fmt.Fprintf(w, "%s%5s  %-10s %12d %s, %.0f/s%s", before, p.Elapsed.Round(time.Second), p.Phase, p.Done, p.Unit, p.Rate, after)
+	}
+}
+
+// endProgress leaves the line to what comes.
+func (f *benchFlags) endProgress(cmd *cobra.Command) {
+	if onTerminal(cmd) && !f.progress {
+		fmt.Fprint(cmd.ErrOrStderr(), eraseLine)
 	}
 }

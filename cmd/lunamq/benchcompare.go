@@ -86,6 +86,7 @@ func (f *compareFlags) compare(cmd *cobra.Command, scenario string) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	result, err := hold(ctx, contest)
+	f.endProgress(cmd)
 	switch {
 	case err != nil:
 		return err
@@ -100,6 +101,9 @@ func (f *compareFlags) compare(cmd *cobra.Command, scenario string) error {
 func hold(ctx context.Context, c *bench.Contest) (*bench.Comparison, error) {
 	leaveProcessors()
 	result, err := bench.Compare(ctx, *c)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
 	if errors.As(err, new(*bench.OptionError)) {
 		return nil, usageError{err}
 	}

@@ -18,10 +18,16 @@ func printBench(w io.Writer, r *bench.Result) {
 	if r.Subscribers > 0 {
 		load = append(load, count(r.Subscribers, "subscriber"))
 	}
-	load = append(load, fmt.Sprintf("QoS %d", r.QoS), fmt.Sprintf("%d bytes", r.Size), "MQTT "+r.Protocol)
-	if r.Window > 0 {
-		load = append(load, fmt.Sprintf("%d a write", r.Burst), fmt.Sprintf("window %d", r.Window))
+	load = append(load, fmt.Sprintf("QoS %d", r.QoS))
+	for _, n := range []struct {
+		n    int
+		text string
+	}{{r.Size, "%d bytes"}, {r.Burst, "%d a write"}, {r.Window, "window %d"}} {
+		if n.n > 0 {
+			load = append(load, fmt.Sprintf(n.text, n.n))
+		}
 	}
+	load = append(load, "MQTT "+r.Protocol)
 	fmt.Fprintf(w, "%s at %s: %s\n\n", r.Scenario, r.URL, strings.Join(load, ", "))
 	rows := [][]string{{"phase", "done", "per second", "p50", "p99", "p99.9", "broker CPU each", "cores", "RSS", "RSS per client", "threads", "own CPU each"}}
 	for i := range r.Phases {

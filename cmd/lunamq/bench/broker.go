@@ -142,6 +142,10 @@ func (b Broker) start(ctx context.Context, certs *certificates) (*started, error
 	}()
 	if err := s.waitListening(ctx); err != nil {
 		s.stop()
+		if ctx.Err() != nil {
+			s.forget()
+			return nil, ctx.Err()
+		}
 		return nil, s.failed(err)
 	}
 	return s, nil

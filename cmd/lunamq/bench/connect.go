@@ -9,9 +9,6 @@ import (
 // Latency is from the first SYN to CONNACK.
 func (r *run) connects() error {
 	r.result.Subscribers = r.o.Clients
-	if err := allowFiles(2 * r.o.Clients); err != nil {
-		return err
-	}
 	var number, done atomic.Int64
 	r.announce("warm-up", "connections", done.Load)
 	if r.o.Warmup > 0 {

@@ -14,9 +14,6 @@ func (r *run) idle() error {
 	}
 	n := r.o.Clients
 	r.result.Subscribers = n
-	if err := allowFiles(n); err != nil {
-		return err
-	}
 	r.announce("settle", "clients", r.connected)
 	if r.before, err = r.settle(0); err != nil {
 		return err

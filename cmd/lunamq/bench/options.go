@@ -149,6 +149,15 @@ func (o *Options) check() error {
 	return nil
 }
 
+// connections is how many there are at once, on either side.
+func (o *Options) connections() int {
+	n := max(2*o.Pairs, o.Publishers+o.Subscribers+o.Count/filtersEach)
+	if o.Scenario == "reconnect-storm" {
+		return max(n, 2*o.Clients) // a broker may see late that the old ones are gone
+	}
+	return max(n, o.Clients)
+}
+
 const (
 	// windowQoS0 and windowQoS1 are the windows without --window, of all
 	// publishers of a subscriber together. Queues of brokers begin at 1000

@@ -10,7 +10,7 @@ func (r *run) paced() error {
 	if err := r.gather(); err != nil {
 		return err
 	}
-	r.result.Window, r.result.Burst = 0, 1
+	r.result.Window = 0
 	return r.load("messages", sendPaced)
 }
 

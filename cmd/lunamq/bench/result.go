@@ -8,7 +8,7 @@ type Result struct {
 	URL         string  `json:"url"`
 	Protocol    string  `json:"protocol"`
 	QoS         byte    `json:"qos"`
-	Size        int     `json:"size"`
+	Size        int     `json:"size"` // these three are 0 where they mean nothing
 	Burst       int     `json:"burst"`
 	Window      int     `json:"window"` // of one publisher
 	Publishers  int     `json:"publishers"`

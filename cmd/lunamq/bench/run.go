@@ -49,6 +49,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if err := allowFiles(o.connections()); err != nil {
+		return nil, err
+	}
 	d, err := newDialer(&o)
 	if err != nil {
 		return nil, err
@@ -56,7 +59,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	r := &run{o: o, scenario: s, id: rand.Uint32(), dialer: d}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
-	r.result = &Result{Scenario: o.Scenario, URL: o.URL, Protocol: o.Version.String(), QoS: o.QoS, Size: o.Size, Burst: o.Burst}
+	r.result = &Result{Scenario: o.Scenario, URL: o.URL, Protocol: o.Version.String(), QoS: o.QoS}
+	if s.Has("size") {
+		r.result.Size = o.Size
+	}
+	if s.Has("burst") {
+		r.result.Burst = o.Burst
+	}
 	return r.result, r.whole()
 }
 
@@ -177,7 +186,7 @@ func (r *run) sleep(d time.Duration) error {
 	}
 }
 
-// now is announced for progress: the phase, what is counted, and how to read it.
+// announce says what progress is of: the phase, what is counted, and how to read it.
 func (r *run) announce(phase, unit string, counter func() int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
