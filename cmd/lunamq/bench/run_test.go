@@ -99,6 +99,10 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// patience with messages that never come: far more than a busy machine takes for
+// those that do.
+const patience = 1500 * time.Millisecond
+
 // What is lost, comes twice or out of order on the way to a subscriber is seen,
 // and with QoS 1 and 2 it is an error.
 func TestFaults(t *testing.T) {
@@ -137,8 +141,9 @@ func TestFaults(t *testing.T) {
 		{"QoS 2 lost", 2, nth(7, drop), Deliveries{Due: 100, Lost: 1}, "1 were lost"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // they wait for what is lost
 			o := defaults(t, "pair", startFaulty(t, c.fault))
-			o.Pairs, o.Messages, o.QoS, o.Patience = 1, 100, c.qos, 300*time.Millisecond
+			o.Pairs, o.Messages, o.QoS, o.Patience = 1, 100, c.qos, patience
 			r, err := Run(t.Context(), o)
 			if err == nil && c.err != "" || err != nil && (c.err == "" || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("error %v, want %q", err, c.err)
@@ -153,6 +158,7 @@ func TestFaults(t *testing.T) {
 // A broker that loses all of a window does not hold up the tool for ever, and one
 // that loses a retained message is found out.
 func TestFaultsEverywhere(t *testing.T) {
+	t.Parallel()
 	all := func() fault {
 		return func(h packet.Header, raw []byte) []byte {
 			if h.Type == packet.PUBLISH {
@@ -162,13 +168,13 @@ func TestFaultsEverywhere(t *testing.T) {
 		}
 	}
 	o := defaults(t, "pair", startFaulty(t, all))
-	o.Pairs, o.Messages, o.Window, o.Patience = 1, 100, 10, 200*time.Millisecond
+	o.Pairs, o.Messages, o.Window, o.Patience = 1, 100, 10, patience
 	r, err := Run(t.Context(), o)
 	if err != nil || r.Phases[0].Done != 0 || r.Phases[0].Lost != 10 {
 		t.Errorf("got %+v, %v, want 10 lost of a window of 10", r.Phases, err)
 	}
 	o = defaults(t, "retained", startFaulty(t, nth(3, func([]byte) []byte { return nil })))
-	o.Count, o.QoS, o.Patience, o.Subscribers = 50, 1, 200*time.Millisecond, 1
+	o.Count, o.QoS, o.Patience, o.Subscribers = 50, 1, patience, 1
 	if _, err = Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "of 50 messages with QoS 1, 1 were lost") {
 		t.Errorf("error %v, want one retained message lost", err)
 	}
@@ -203,8 +209,9 @@ func TestRefusals(t *testing.T) {
 		{"no MQTT", packet.V311, never(packet.PUBLISH, []byte{0x00, 0}), "s0: malformed_packet"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			o := defaults(t, "pair", startFaulty(t, c.fault))
-			o.Version, o.QoS, o.Pairs, o.Messages, o.Patience = c.version, 1, 1, 100, 200*time.Millisecond
+			o.Version, o.QoS, o.Pairs, o.Messages, o.Patience = c.version, 1, 1, 100, patience
 			_, err := Run(t.Context(), o)
 			if err == nil || !strings.Contains(err.Error(), c.err) || strings.HasSuffix(err.Error(), " ") {
 				t.Errorf("error %v, want %q", err, c.err)
