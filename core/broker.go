@@ -37,6 +37,7 @@ type Broker struct {
 
 	metrics  Metrics
 	registry Registry
+	values   Values
 	sessions sessions
 
 	told chan struct{} // closed when every client has been told that the broker ends
@@ -73,6 +74,7 @@ func New(o Options) (*Broker, error) {
 		conns:      make(map[*conn]struct{}),
 	}
 	b.hooks.Store(&hookTable{})
+	b.values.store = b.store
 	b.sys = newSys(b)
 	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("load the store: %w", err)

@@ -170,7 +170,7 @@ func (s *session) sendNowLocked(r *round, q queued) bool {
 // dropped at the configured end and counted.
 func (s *session) enqueueLocked(r *round, q queued) bool {
 	list := s.queueFor(q.qos)
-	w := q.msg.weight()
+	w := q.msg.Weight()
 	if !s.fitsLocked(w, 0, 0) {
 		if !r.b.o.DropOldest || !s.fitsLocked(w, list.n, list.bytes) {
 			r.drop(q.msg, s.client, CauseQueueFull)
@@ -220,7 +220,7 @@ func (s *session) queueFor(qos byte) *queue {
 // pushLocked appends to a queue and counts it.
 func (s *session) pushLocked(q queued) {
 	s.queueFor(q.qos).push(q)
-	s.countLocked(q.msg.weight(), 1)
+	s.countLocked(q.msg.Weight(), 1)
 }
 
 // countLocked takes n messages of some bytes, negative ones for those that
@@ -241,12 +241,12 @@ func (s *session) passHeld0Locked() { s.held0.Store(s.queue0.n > 0 || s.pumping)
 // flyLocked puts a message in flight and landLocked ends that; what is in
 // flight counts among the bytes that wait.
 func (s *session) flyLocked(q queued) uint16 {
-	s.b.queuedBytes.Add(int64(q.msg.weight()))
+	s.b.queuedBytes.Add(int64(q.msg.Weight()))
 	return s.window.put(q)
 }
 
 func (s *session) landLocked(id uint16) {
-	s.b.queuedBytes.Add(-int64(s.window.slots[id-1].msg.weight()))
+	s.b.queuedBytes.Add(-int64(s.window.slots[id-1].msg.Weight()))
 	s.window.settle(id)
 }
 
@@ -254,7 +254,7 @@ func (s *session) landLocked(id uint16) {
 func (s *session) popLocked(list *queue) (queued, bool) {
 	q, ok := list.pop()
 	if ok {
-		s.countLocked(-q.msg.weight(), -1)
+		s.countLocked(-q.msg.Weight(), -1)
 	}
 	return q, ok
 }
@@ -272,7 +272,7 @@ func (s *session) forgetLocked(r *round, q *queued) {
 // giveBackLocked puts a message back to the front of its queue.
 func (s *session) giveBackLocked(q queued) {
 	s.queueFor(q.qos).pushFront(q)
-	s.countLocked(q.msg.weight(), 1)
+	s.countLocked(q.msg.Weight(), 1)
 }
 
 // sendLocked encodes one PUBLISH for c and appends it.

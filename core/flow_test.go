@@ -374,7 +374,7 @@ func TestRetainedExpiryOrder(t *testing.T) {
 				t.Errorf("%d retained messages, want %d", n, step.left)
 			}
 		}
-		if s.b.retained.bytes != int64((&Message{Topic: "r/2", Payload: []byte("x")}).weight()) {
+		if s.b.retained.bytes != int64((&Message{Topic: "r/2", Payload: []byte("x")}).Weight()) {
 			t.Errorf("%d bytes are counted", s.b.retained.bytes)
 		}
 	})

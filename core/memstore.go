@@ -13,7 +13,10 @@ type MemoryStore struct {
 	mu       sync.Mutex
 	sessions map[string]*memorySession
 	retained map[string]Op
+	values   map[valueName]Op
 }
+
+type valueName struct{ bucket, key string }
 
 type memorySession struct {
 	put      Op
@@ -26,7 +29,7 @@ type memoryMessage struct{ put, state Op }
 
 // NewMemoryStore returns an empty store.
 func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{sessions: make(map[string]*memorySession), retained: make(map[string]Op)}
+	return &MemoryStore{sessions: make(map[string]*memorySession), retained: make(map[string]Op), values: make(map[valueName]Op)}
 }
 
 // Commit implements Store: it is kept at once.
@@ -46,6 +49,12 @@ func (m *MemoryStore) apply(op *Op) {
 		return
 	case DeleteRetained:
 		delete(m.retained, op.Topic)
+		return
+	case PutValue:
+		m.values[valueName{op.Bucket, op.Key}] = *op
+		return
+	case DeleteValue:
+		delete(m.values, valueName{op.Bucket, op.Key})
 		return
 	case DeleteSession:
 		delete(m.sessions, op.Session)
@@ -103,12 +112,11 @@ func (m *MemoryStore) all() (ops []Op) {
 	for _, op := range m.retained {
 		ops = append(ops, op)
 	}
+	ops = slices.AppendSeq(ops, maps.Values(m.values))
 	for name, s := range m.sessions {
 		ops = append(ops, s.put)
 		ops = slices.AppendSeq(ops, maps.Values(s.subs))
-		messages := slices.Collect(maps.Values(s.messages))
-		slices.SortFunc(messages, func(a, b *memoryMessage) int { return cmp.Compare(a.put.Seq, b.put.Seq) })
-		for _, msg := range messages {
+		for _, msg := range s.inOrder() {
 			ops = append(ops, msg.put)
 			if msg.state.Kind != 0 {
 				ops = append(ops, msg.state)
@@ -119,6 +127,34 @@ func (m *MemoryStore) all() (ops []Op) {
 		}
 	}
 	return ops
+}
+
+// inOrder returns the messages in the order of their Seq.
+func (s *memorySession) inOrder() []*memoryMessage {
+	messages := slices.Collect(maps.Values(s.messages))
+	slices.SortFunc(messages, func(a, b *memoryMessage) int { return cmp.Compare(a.put.Seq, b.put.Seq) })
+	return messages
+}
+
+// Waiting implements Store.
+func (m *MemoryStore) Waiting(session string, from uint64, n, bytes int) (ops []Op, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[session]
+	if s == nil {
+		return nil, nil
+	}
+	for _, msg := range s.inOrder() {
+		if msg.state.Kind != 0 || msg.put.Seq < from {
+			continue
+		}
+		if len(ops) == n || bytes <= 0 && len(ops) > 0 {
+			break
+		}
+		ops = append(ops, msg.put)
+		bytes -= msg.put.Queued.Message.Weight()
+	}
+	return ops, nil
 }
 
 // Durable implements Store.

@@ -12,8 +12,8 @@ import (
 // struct, and its place in a queue.
 const messageOverhead = 256
 
-// weight is what a message counts in the bounds that are in bytes.
-func (m *Message) weight() int {
+// Weight is what a message counts in the bounds that are in bytes.
+func (m *Message) Weight() int {
 	n := messageOverhead + len(m.Topic) + len(m.Payload) + len(m.ContentType) + len(m.ResponseTopic) + len(m.CorrelationData)
 	for _, p := range m.UserProperties {
 		n += len(p.Key) + len(p.Value) + 32

@@ -27,7 +27,7 @@ func (q *queue) push(x queued) {
 	}
 	q.ring[(q.head+q.n)%len(q.ring)] = x
 	q.n++
-	q.bytes += x.msg.weight()
+	q.bytes += x.msg.Weight()
 }
 
 // first returns the message that pop takes.
@@ -41,7 +41,7 @@ func (q *queue) pushFront(x queued) {
 	q.head = (q.head - 1 + len(q.ring)) % len(q.ring)
 	q.ring[q.head] = x
 	q.n++
-	q.bytes += x.msg.weight()
+	q.bytes += x.msg.Weight()
 }
 
 func (q *queue) grow() {
@@ -60,7 +60,7 @@ func (q *queue) pop() (queued, bool) {
 	q.ring[q.head] = queued{}
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
-	q.bytes -= x.msg.weight()
+	q.bytes -= x.msg.Weight()
 	if q.n == 0 && len(q.ring) > 64 {
 		q.ring, q.head = nil, 0
 	}

@@ -98,6 +98,11 @@ func (r *restorer) apply(op Op) error {
 		return nil
 	case PutSession:
 		return r.session(op)
+	case PutValue:
+		r.b.values.kept = append(r.b.values.kept, op)
+		return nil
+	case PutBacklog:
+		return r.backlog(op)
 	}
 	s := r.sessions[op.Session]
 	if s == nil { // its session could not be stored, or was lost: nobody can come for it
@@ -115,6 +120,23 @@ func (r *restorer) apply(op Op) error {
 		s.restoreInflight(op)
 	case PutReceived:
 		s.received.add(op.ID)
+	}
+	return nil
+}
+
+// backlog reads the messages that wait for a session.
+func (r *restorer) backlog(op Op) error {
+	for from, left := op.Backlog.First, op.Backlog.Count; left > 0; {
+		ops, err := r.b.store.Waiting(op.Session, from, left, 1<<20)
+		if err != nil || len(ops) == 0 {
+			return err
+		}
+		for _, op := range ops {
+			if err := r.apply(op); err != nil {
+				return err
+			}
+		}
+		from, left = ops[len(ops)-1].Seq+1, left-len(ops)
 	}
 	return nil
 }
@@ -210,7 +232,7 @@ func (s *session) restoreInflight(op Op) {
 		case q.qos == 2:
 			state = flightPubrec
 		}
-		s.b.queuedBytes.Add(int64(q.msg.weight()))
+		s.b.queuedBytes.Add(int64(q.msg.Weight()))
 		s.window.restore(op.ID, q, state)
 	}
 }

@@ -60,10 +60,10 @@ func (b *Broker) keepRetained(k *Message) bool {
 	t := b.retained
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := int64(k.weight())
+	w := int64(k.Weight())
 	old, replaces := t.tree.Get(k.Topic)
 	if replaces {
-		w -= int64(old.msg.weight())
+		w -= int64(old.msg.Weight())
 	}
 	if k.Origin != OriginBroker && (!replaces && t.tree.Len() >= b.o.Retained || w > 0 && t.bytes+w > b.o.RetainedBytes) {
 		return false
@@ -88,7 +88,7 @@ func (b *Broker) unretain(name string) bool {
 	defer t.mu.Unlock()
 	old, existed := t.tree.Delete(name)
 	if existed {
-		t.bytes -= int64(old.msg.weight())
+		t.bytes -= int64(old.msg.Weight())
 		t.unscheduleLocked(old)
 	}
 	return existed
@@ -129,7 +129,7 @@ func (b *Broker) expireRetained() {
 	for len(t.expiring) > 0 && t.expiring[0].msg.expiresAt <= now {
 		x := heap.Pop(&t.expiring).(*retained)
 		t.tree.Delete(x.msg.Topic)
-		t.bytes -= int64(x.msg.weight())
+		t.bytes -= int64(x.msg.Weight())
 		r.batch.add(Op{Kind: DeleteRetained, Topic: x.msg.Topic})
 		r.drop(x.msg, nil, CauseExpired)
 	}

@@ -196,7 +196,7 @@ func (r *round) leave(q queued, client *Client, cause Cause) {
 // which the client may have become the owner [MQTT-4.8.2-5].
 func (s *session) drainLocked() (left []queued) {
 	for _, q := range s.window.inOrder() {
-		s.b.queuedBytes.Add(-int64(q.msg.weight()))
+		s.b.queuedBytes.Add(-int64(q.msg.Weight()))
 		if q.qos == 1 {
 			left = append(left, q.queued)
 		}

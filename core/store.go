@@ -7,9 +7,13 @@ import "lunamq/core/packet"
 // has confirmed it hands back at the next start. Sessions without expiry and
 // QoS 0 messages that are not retained never come here.
 type Store interface {
-	// Load hands out what is kept, as the Put operations that make it again:
-	// a session before what belongs to it, its messages in order. It is
-	// called once, before the first Commit.
+	// Load hands out what is kept, as the Put operations that make it again: a
+	// session before what belongs to it (its subscriptions, then its messages in
+	// flight in the order of Seq, each PutMessage followed at once by its
+	// PutInflight or PutReleased, then PutReceived), retained messages, values.
+	// Of messages that wait, which were never sent, a durable store hands out,
+	// instead of the messages, one PutBacklog per session. It is called once,
+	// before the first Commit.
 	Load(fn func(Op) error) error
 	// Commit applies all of b or nothing. Either it has when it returns true,
 	// or it calls done once, later, from a goroutine of its own. Batches of
@@ -17,6 +21,11 @@ type Store interface {
 	// then. The caller may hold a session's lock: Commit does not wait for the
 	// disk, nor for any done.
 	Commit(b *Batch, done Committed) (kept bool)
+	// Waiting reads messages of a session that wait (not in flight), from Seq on,
+	// in order, as PutMessage: at most n, and not many more than bytes of Weight,
+	// but one at least. It may read the disk; nobody holds a lock while calling
+	// it. It sees every batch that is kept.
+	Waiting(session string, from uint64, n, bytes int) ([]Op, error)
 	// Durable says that what is kept outlives the process.
 	Durable() bool
 	Close() error
@@ -40,7 +49,7 @@ const (
 	DeleteSession                        // Session, with all that belongs to it
 	PutSubscription                      // Session, Subscription
 	DeleteSubscription                   // Session, Subscription.Requested
-	PutMessage                           // Session, Seq, Queued: waits for the client
+	PutMessage                           // Session, Seq, Queued: waits for the client; a Seq is put once
 	PutInflight                          // Session, Seq, ID: the message was sent under ID
 	PutReleased                          // Session, Seq, ID: PUBREC came, PUBCOMP is awaited
 	DeleteMessage                        // Session, Seq
@@ -48,6 +57,9 @@ const (
 	DeleteReceived                       // Session, ID
 	PutRetained                          // Queued.Message
 	DeleteRetained                       // Topic
+	PutBacklog                           // Session, Backlog: only handed out, by Load
+	PutValue                             // Bucket, Key, Value, ExpiresAt
+	DeleteValue                          // Bucket, Key
 )
 
 // Op is one change.
@@ -60,6 +72,17 @@ type Op struct {
 	Client       *StoredClient
 	Subscription *StoredSubscription
 	Queued       StoredMessage
+	Backlog      *StoredBacklog
+	Bucket, Key  string // of a rule's durable value
+	Value        []byte
+	ExpiresAt    int64 // of Value: unix nanoseconds, 0 never
+}
+
+// StoredBacklog sums up the messages of a session that wait.
+type StoredBacklog struct {
+	Count       int
+	Bytes       int64  // the sum of Weight
+	First, Last uint64 // Seq
 }
 
 // StoredClient is what is kept of a session and the client it belongs to.

@@ -76,13 +76,13 @@ func TestQueue(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
 				x := item(t)
-				bytes[x.seq] = x.msg.weight()
+				bytes[x.seq] = x.msg.Weight()
 				q.push(x)
 				want = append(want, x.seq)
 			},
 			"pushFront": func(t *rapid.T) {
 				x := item(t)
-				bytes[x.seq] = x.msg.weight()
+				bytes[x.seq] = x.msg.Weight()
 				q.pushFront(x)
 				want = append([]uint64{x.seq}, want...)
 			},
