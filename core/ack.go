@@ -56,7 +56,7 @@ func (c *conn) commitThen(r *round, k *completion) error {
 	}
 	c.acks.push(k)
 	batch := r.takeBatch(k)
-	if len(batch.Ops) == 0 || c.b.store.Commit(batch, k) {
+	if len(batch.Ops) == 0 || c.b.commitBatch(batch, k) {
 		k.complete(r, nil)
 	}
 	return nil
@@ -65,10 +65,10 @@ func (c *conn) commitThen(r *round, k *completion) error {
 // takeBatch hands the round's changes over, and the messages that wait for
 // them to who is told.
 func (r *round) takeBatch(to interface{ hold(*held) }) *Batch {
-	b := &Batch{Ops: r.batch.Ops}
+	b := r.batch
 	to.hold(r.held)
-	r.batch.Ops, r.held = nil, nil
-	return b
+	r.batch, r.held = Batch{}, nil
+	return &b
 }
 
 // commitNow commits what r has changed and nobody is answered for. What was
@@ -76,10 +76,22 @@ func (r *round) takeBatch(to interface{ hold(*held) }) *Batch {
 func (b *Broker) commitNow(r *round) {
 	for !r.batch.empty() {
 		k := &unanswered{b: b}
-		if b.store.Commit(r.takeBatch(k), k) {
+		if b.commitBatch(r.takeBatch(k), k) {
 			k.held.release(r, nil)
 		}
 	}
+}
+
+// commitBatch hands a batch to the store. Those that change retained messages
+// go one at a time, with what is retained at that moment: however two
+// publishers of one topic race, the last to reach the store brings the newest.
+func (b *Broker) commitBatch(batch *Batch, done Committed) (kept bool) {
+	if batch.retains {
+		b.retained.commit.Lock()
+		defer b.retained.commit.Unlock()
+		b.retained.renew(batch)
+	}
+	return b.store.Commit(batch, done)
 }
 
 // unanswered is the completion of changes that nobody is answered for.

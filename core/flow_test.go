@@ -380,41 +380,65 @@ func TestRetainedExpiryOrder(t *testing.T) {
 	})
 }
 
-// lockedStore says of every end of a retained message whether the lock of the
-// retained messages is held.
-type lockedStore struct {
-	*MemoryStore
-	b      *Broker
-	unheld int
-}
-
-func (l *lockedStore) Commit(batch *Batch, done Committed) bool {
-	for _, op := range batch.Ops {
-		if op.Kind == DeleteRetained && l.b.retained.mu.TryLock() {
-			l.b.retained.mu.Unlock()
-			l.unheld++
-		}
-	}
-	return l.MemoryStore.Commit(batch, done)
-}
-
-// TestRetainedExpiryIsStoredFirst: a retained message that expires is taken out
-// of the store before another can be put in its place.
-func TestRetainedExpiryIsStoredFirst(t *testing.T) {
+// TestRetainedInOrder: whoever reaches the store last brings it what is
+// retained in memory: of two publishers, and of one and the expiry of what was there.
+func TestRetainedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &lockedStore{MemoryStore: NewMemoryStore()}
+		store := NewMemoryStore()
 		o := wireOptions()
 		o.Store = store
 		s := newStage(t, o)
 		defer s.end()
-		store.b = s.b
-		p := s.connect("clean id=p")
-		p.send("PUBLISH topic=r payload=x retain msgexpiry=1")
-		p.packets()
+		retain := func(payload string) *round {
+			r := s.b.newRound()
+			s.b.retain(r, &Message{Topic: "r", Payload: []byte(payload), Retain: true})
+			return r
+		}
+		stored := func(want string) {
+			t.Helper()
+			got := "nothing"
+			if op, ok := store.retained["r"]; ok {
+				got = string(op.Queued.Message.Payload)
+			}
+			if got != want {
+				t.Errorf("%s is stored, want %s", got, want)
+			}
+		}
+		for _, c := range []struct{ first, second, want string }{
+			{"1", "2", "2"}, {"3", "", "nothing"}, {"", "4", "4"},
+		} {
+			first, second := retain(c.first), retain(c.second)
+			second.end()
+			first.end()
+			stored(c.want)
+		}
+		late := s.b.newRound()
+		late.batch.add(Op{Kind: DeleteRetained, Topic: "r"}) // of one that has expired
+		retain("5").end()
+		late.end()
+		stored("5")
+	})
+}
+
+// TestRetainedExpireAll: more retained messages than expire in one go do, in
+// memory and in the store.
+func TestRetainedExpireAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := NewMemoryStore()
+		o := wireOptions()
+		o.Store = store
+		s := newStage(t, o)
+		defer s.end()
+		for i := range 3*expireSlice + 1 {
+			m := Message{Topic: fmt.Sprint("r/", i), Payload: []byte("x"), Retain: true, HasExpiry: true, Expiry: 1}
+			if err := s.b.Publish(nil, m, false); err != nil {
+				t.Fatal(err)
+			}
+		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if len(store.retained) != 0 || store.unheld != 0 {
-			t.Errorf("%d are stored, the end of %d was stored without the lock", len(store.retained), store.unheld)
+		if n := s.b.retained.tree.Len(); n != 0 || len(store.retained) != 0 || s.b.retainedBytes() != 0 {
+			t.Errorf("%d are left, %d stored", n, len(store.retained))
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 type retainedStore struct {
 	tree *topic.Names[*retained]
 
+	commit   sync.Mutex // held from the look at what is retained until the store has been handed it
 	mu       sync.Mutex
 	bytes    int64
 	expiring expiryHeap // those with a message expiry, the next one first
@@ -117,27 +118,65 @@ func (b *Broker) armRetainedLocked() {
 	t.timer, t.next = time.AfterFunc(wait, b.expireRetained), next
 }
 
-// expireRetained removes the retained messages that have expired.
+// expireRetained removes the retained messages that have expired, some at a
+// time.
 func (b *Broker) expireRetained() {
+	for b.expireSome() {
+	}
+}
+
+// expireSlice is how many retained messages expire in one go: publishers of
+// retained messages wait meanwhile.
+const expireSlice = 256
+
+// expireSome removes some of the retained messages that have expired; false,
+// with the timer set to the next, if no more have.
+func (b *Broker) expireSome() (more bool) {
 	r := b.newRound()
 	defer r.end()
 	t := b.retained
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	defer b.commitNow(r) // under the lock: what replaces one that has expired is stored behind its end
 	now := time.Now().UnixNano()
-	for len(t.expiring) > 0 && t.expiring[0].msg.expiresAt <= now {
+	for range expireSlice {
+		if len(t.expiring) == 0 || t.expiring[0].msg.expiresAt > now {
+			break
+		}
 		x := heap.Pop(&t.expiring).(*retained)
 		t.tree.Delete(x.msg.Topic)
 		t.bytes -= int64(x.msg.Weight())
 		r.batch.add(Op{Kind: DeleteRetained, Topic: x.msg.Topic})
 		r.drop(x.msg, nil, CauseExpired)
 	}
+	if len(t.expiring) > 0 && t.expiring[0].msg.expiresAt <= now {
+		return true
+	}
 	if t.timer != nil {
 		t.timer.Stop() // another may have been set meanwhile
 		t.timer = nil
 	}
 	b.armRetainedLocked()
+	return false
+}
+
+// renew makes the changes of retained messages those that lead to what is
+// retained now.
+func (t *retainedStore) renew(batch *Batch) {
+	for i := range batch.Ops {
+		op := &batch.Ops[i]
+		name := op.Topic
+		switch op.Kind {
+		case PutRetained:
+			name = op.Queued.Message.Topic
+		case DeleteRetained:
+		default:
+			continue
+		}
+		*op = Op{Kind: DeleteRetained, Topic: name}
+		if x, ok := t.tree.Get(name); ok && x.msg.Origin != OriginBroker {
+			*op = Op{Kind: PutRetained, Queued: StoredMessage{Message: x.msg, ExpiresAt: x.msg.expiresAt}}
+		}
+	}
 }
 
 func (b *Broker) stopRetainedTimer() {

@@ -28,16 +28,26 @@ type Store interface {
 	Waiting(session string, from uint64, n, bytes int) ([]Op, error)
 	// Durable says that what is kept outlives the process.
 	Durable() bool
+	// Close tells every done that is outstanding before it returns. A Commit
+	// that comes later is refused by its done.
 	Close() error
 }
 
-// Committed is told when a batch is kept, or why it could not be.
+// Committed is told when a batch is kept, or why it could not be. It returns at
+// once: it runs no hooks and waits for nobody.
 type Committed interface{ Committed(err error) }
 
 // Batch gathers what one packet, message or timer changes.
-type Batch struct{ Ops []Op }
+type Batch struct {
+	Ops     []Op
+	retains bool // some are of retained messages
+}
 
-func (b *Batch) add(op Op)   { b.Ops = append(b.Ops, op) }
+func (b *Batch) add(op Op) {
+	b.Ops = append(b.Ops, op)
+	b.retains = b.retains || op.Kind == PutRetained || op.Kind == DeleteRetained
+}
+
 func (b *Batch) empty() bool { return len(b.Ops) == 0 }
 
 // OpKind is what an Op does.
