@@ -39,6 +39,7 @@ type Broker struct {
 	registry Registry
 	values   Values
 	sessions sessions
+	clock    clock
 
 	told chan struct{} // closed when every client has been told that the broker ends
 
@@ -194,7 +195,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.commitNow(r)
 	r.end()
 	err := b.waitConns(ctx)
-	b.stopSessions()
+	b.clock.stop()
 	return errors.Join(err, b.store.Close())
 }
 
@@ -240,14 +241,6 @@ func (b *Broker) sendDelayedWills(r *round) {
 		if w != nil {
 			b.sendDueWill(r, w)
 		}
-	})
-}
-
-func (b *Broker) stopSessions() {
-	b.sessions.each(func(s *session) {
-		s.mu.Lock()
-		s.stopTimerLocked()
-		s.mu.Unlock()
 	})
 }
 
@@ -302,6 +295,6 @@ func (b *Broker) Close() error {
 	close(b.told)
 	b.abortAll()
 	b.wait.Wait()
-	b.stopSessions()
+	b.clock.stop()
 	return b.store.Close()
 }

@@ -131,7 +131,7 @@ func TestDueWillOnReturn(t *testing.T) {
 		s.connect("id=a expiry=100 will=w:bye:q1:delay5").drop()
 		sess := s.b.sessions.find(sessionKey{"", "a"})
 		sess.mu.Lock()
-		sess.stopTimerLocked()
+		sess.stopClockLocked()
 		sess.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		d.take()

@@ -347,7 +347,7 @@ func (c *conn) takeOver(r *round, old *conn) {
 // was unacknowledged, then what waits.
 func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	ev := p.ev
-	s.stopTimerLocked()
+	s.stopClockLocked()
 	s.owner, s.established = c, true
 	s.expiresAt = time.Time{}
 	s.will = nil // a delayed one is not sent: the client is back [MQTT-3.1.3-9]

@@ -36,8 +36,7 @@ type session struct {
 	subs        map[string]*subscription // by filter as the client wrote it
 	received    idSet                    // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
 	will        *will
-	timer       *time.Timer // session expiry or will delay, whichever is next
-	expiresAt   time.Time   // while offline; zero: never
+	expiresAt   time.Time // while offline; zero: never
 
 	queue0   queue // QoS 0, where they cannot go at once
 	queue    queue // QoS 1 and 2
@@ -45,6 +44,10 @@ type session struct {
 	retained []*retainedCursor // subscriptions whose retained messages are on their way
 	pumping  bool              // a goroutine asks deliver hooks
 	seq      uint64
+
+	// Guarded by Broker.clock.mu:
+	due   time.Time // session expiry or will delay, whichever is next
+	dueAt int
 }
 
 // persistent says that the session outlives its connection.
@@ -146,7 +149,7 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 	s.gone = true
 	s.storeNoMoreLocked()
 	b.sessions.remove(s) // after that: the next session of this name is stored behind it
-	s.stopTimerLocked()
+	s.stopClockLocked()
 	w := s.will
 	s.will = nil
 	for _, sub := range s.subs { // before others see that it is gone: they look for another member
@@ -211,29 +214,24 @@ func (s *session) drainLocked() (left []queued) {
 	return left
 }
 
-// armLocked sets the timer of a session without a connection to what comes
+// armLocked sets the clock for a session without a connection to what comes
 // next: the will or the end.
 func (s *session) armLocked() {
-	s.stopTimerLocked()
 	next := s.expiresAt
 	if s.will != nil && (next.IsZero() || s.will.due.Before(next)) {
 		next = s.will.due
 	}
 	if next.IsZero() {
+		s.stopClockLocked()
 		return
 	}
-	s.timer = time.AfterFunc(time.Until(next), s.onTimer)
+	s.b.clock.set(s, next)
 }
 
-func (s *session) stopTimerLocked() {
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
-	}
-}
+func (s *session) stopClockLocked() { s.b.clock.clear(s) }
 
-// onTimer sends a will that is due and ends a session that has expired.
-func (s *session) onTimer() {
+// onDue sends a will that is due and ends a session that has expired.
+func (s *session) onDue() {
 	r := s.b.newRound()
 	defer r.end()
 	s.mu.Lock()

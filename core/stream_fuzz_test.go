@@ -59,7 +59,7 @@ func FuzzStream(f *testing.F) {
 				t.Errorf("the session of %q is left", s.key.id)
 			}
 		})
-		b.stopSessions()
+		b.clock.stop()
 	})
 }
 

@@ -48,7 +48,7 @@ func FuzzTappedBytes(f *testing.F) {
 			t.Error("still connected")
 		}
 		c.tap.close()
-		b.stopSessions()
+		b.clock.stop()
 	})
 }
 
