@@ -15,7 +15,9 @@ type completions struct {
 	mu          sync.Mutex
 	first, last *completion
 	n           int
-	fewer       sync.Cond // n has shrunk; its lock is mu
+	fewer       sync.Cond     // n has shrunk; its lock is mu
+	told        []*completion // by the store, and not completed yet
+	completing  bool          // a goroutine completes them
 }
 
 // completion is one answer that waits for a commit.
@@ -94,6 +96,11 @@ func (b *Broker) commitBatch(batch *Batch, done Committed) (kept bool) {
 	return b.store.Commit(batch, done)
 }
 
+func (b *Broker) storeFailed(err error) {
+	b.metrics.StoreErrors.Add(1)
+	b.log.Error("a change could not be stored", "err", err)
+}
+
 // unanswered is the completion of changes that nobody is answered for.
 type unanswered struct {
 	b    *Broker
@@ -102,15 +109,18 @@ type unanswered struct {
 
 func (k *unanswered) hold(h *held) { k.held = h }
 
-// Committed implements Committed.
+// Committed implements Committed. What was held goes on on a goroutine of its
+// own: rules may be told of what is lost, and the store must not wait for them.
 func (k *unanswered) Committed(err error) {
 	if err != nil {
-		k.b.metrics.StoreErrors.Add(1)
-		k.b.log.Error("a change could not be stored", "err", err)
+		k.b.storeFailed(err)
 	}
-	if k.held == nil {
-		return
+	if k.held != nil {
+		go k.release(err)
 	}
+}
+
+func (k *unanswered) release(err error) {
 	r := k.b.newRound()
 	k.held.release(r, err)
 	r.end()
@@ -154,11 +164,39 @@ func (c *conn) waitForStore(most int) {
 
 func (k *completion) hold(h *held) { k.held = h }
 
-// Committed is called by the store, from any goroutine.
+// Committed is called by the store, from any goroutine, perhaps one for all
+// connections: it hands over to one of the connection, which lives while there
+// is something to complete.
 func (k *completion) Committed(err error) {
-	r := k.c.b.newRound()
-	k.complete(r, err)
-	r.end()
+	q := &k.c.acks
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k.err = err
+	q.told = append(q.told, k)
+	if !q.completing {
+		q.completing = true
+		go k.c.completeLoop()
+	}
+}
+
+func (c *conn) completeLoop() {
+	for list := c.acks.take(); len(list) > 0; list = c.acks.take() {
+		r := c.b.newRound()
+		for _, k := range list {
+			k.complete(r, k.err)
+		}
+		r.end()
+	}
+}
+
+// take returns what the store has told of; nothing ends the loop.
+func (q *completions) take() []*completion {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.told
+	q.told = nil
+	q.completing = len(list) > 0
+	return list
 }
 
 // complete lets the messages go that waited for the commit, and sends the

@@ -46,7 +46,7 @@ type sessionStored struct{ c *conn }
 func (k sessionStored) Committed(err error) {
 	if err != nil {
 		k.c.b.metrics.StoreErrors.Add(1)
-		k.c.stop(stop{reason: packet.ImplementationSpecificError, text: "the session could not be stored: " + err.Error(), by: ByBroker})
+		go k.c.stop(stop{reason: packet.ImplementationSpecificError, text: "the session could not be stored: " + err.Error(), by: ByBroker})
 	}
 }
 
