@@ -26,9 +26,10 @@ type completion struct {
 	next   *completion
 	done   bool
 	err    error
-	answer []byte     // encoded; empty: nothing is sent (QoS 0)
-	ack    packet.Ack // what to refuse with, if the commit fails
-	held   *held      // the messages that the commit stores
+	answer []byte       // encoded; empty: nothing is sent (QoS 0)
+	ack    packet.Ack   // what to refuse with, if the commit fails
+	held   *held        // the messages that the commit stores
+	then   func(*round) // once it is answered; nil: nothing
 }
 
 // acknowledge commits what the packet has changed and answers it.
@@ -50,6 +51,18 @@ func (c *conn) commit(r *round, answer []byte) error {
 		return nil
 	}
 	return c.commitThen(r, &completion{c: c, answer: append([]byte(nil), answer...)})
+}
+
+// commitAnd commits and answers, and then does something.
+func (c *conn) commitAnd(r *round, answer []byte, then func(*round)) error {
+	if !r.batch.empty() || !c.acks.idle() {
+		return c.commitThen(r, &completion{c: c, answer: append([]byte(nil), answer...), then: then})
+	}
+	if err := c.answer(r, answer); err != nil {
+		return err
+	}
+	then(r)
+	return nil
 }
 
 func (c *conn) commitThen(r *round, k *completion) error {
@@ -95,6 +108,35 @@ func (b *Broker) commitBatch(batch *Batch, done Committed) (kept bool) {
 	}
 	return b.store.Commit(batch, done)
 }
+
+// commitWait commits what r has changed and waits until that is kept. The
+// caller holds no lock and holds up nobody.
+func (b *Broker) commitWait(r *round) error {
+	if r.batch.empty() {
+		return nil
+	}
+	k := &awaited{done: make(chan error, 1)}
+	if b.commitBatch(r.takeBatch(k), k) {
+		k.done <- nil
+	}
+	err := <-k.done
+	if err != nil {
+		b.storeFailed(err)
+	}
+	k.held.release(r, err)
+	return err
+}
+
+// awaited is the completion of changes that somebody waits for.
+type awaited struct {
+	held *held
+	done chan error
+}
+
+func (k *awaited) hold(h *held) { k.held = h }
+
+// Committed implements Committed.
+func (k *awaited) Committed(err error) { k.done <- err }
 
 func (b *Broker) storeFailed(err error) {
 	b.metrics.StoreErrors.Add(1)
@@ -208,6 +250,7 @@ func (k *completion) complete(r *round, err error) {
 	q.mu.Lock()
 	k.done, k.err = true, err
 	var failed error
+	var after []func(*round)
 	for q.first != nil && q.first.done {
 		k := q.first
 		if q.first = k.next; q.first == nil {
@@ -222,8 +265,14 @@ func (k *completion) complete(r *round, err error) {
 		if len(k.answer) > 0 {
 			c.out.force(r, k.answer)
 		}
+		if k.then != nil {
+			after = append(after, k.then)
+		}
 	}
 	q.mu.Unlock()
+	for _, then := range after {
+		then(r)
+	}
 	if failed != nil {
 		c.stop(*failed.(*stop))
 	}

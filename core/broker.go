@@ -21,6 +21,7 @@ type Broker struct {
 	o          Options
 	log        *slog.Logger
 	store      Store
+	durable    bool // what the store keeps outlives the process: what waits may lie there alone
 	subs       *topic.Filters[*session, *subscription]
 	shared     *topic.Filters[string, *group] // by filter and group name
 	retained   *retainedStore
@@ -28,12 +29,13 @@ type Broker struct {
 	maxPayload int
 
 	// Atomic:
-	hooks       atomic.Pointer[hookTable]
-	closing     atomic.Bool
-	serving     sync.Once
-	queuedBytes atomic.Int64
-	queuedCount atomic.Int64
-	pending     atomic.Int64 // connections in the handshake
+	hooks        atomic.Pointer[hookTable]
+	closing      atomic.Bool
+	serving      sync.Once
+	queuedBytes  atomic.Int64 // in memory: queued, in flight, left in outboxes
+	spilledBytes atomic.Int64 // queued, in the store alone
+	queuedCount  atomic.Int64
+	pending      atomic.Int64 // connections in the handshake
 
 	metrics  Metrics
 	registry Registry
@@ -50,7 +52,8 @@ type Broker struct {
 	// Guarded by mu:
 	listeners map[net.Listener]*listening
 	conns     map[*conn]struct{}
-	wait      sync.WaitGroup
+	wait      sync.WaitGroup // for connections
+	work      sync.WaitGroup // for goroutines that read the store
 }
 
 // listening counts the connections of one listener.
@@ -69,6 +72,7 @@ func New(o Options) (*Broker, error) {
 		subs:       topic.NewFilters[*session, *subscription](),
 		shared:     topic.NewFilters[string, *group](),
 		retained:   newRetainedStore(),
+		durable:    o.Store.Durable(),
 		maxPayload: maxWirePacket,
 		told:       make(chan struct{}),
 		listeners:  make(map[net.Listener]*listening),
@@ -177,6 +181,30 @@ func (b *Broker) forget(c *conn) {
 	b.wait.Done()
 }
 
+// background starts a goroutine that Shutdown and Close wait for; false if the
+// broker is being closed.
+func (b *Broker) background(fn func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing.Load() {
+		return false
+	}
+	b.work.Go(fn)
+	return true
+}
+
+// sleep waits; false if the broker ends meanwhile.
+func (b *Broker) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-b.told:
+		return false
+	}
+}
+
 // Shutdown ends the broker gracefully: no new connections, 0x8B to every
 // client, then the wills, then the store. It returns when all connections are
 // gone or ctx is done.
@@ -196,6 +224,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	r.end()
 	err := b.waitConns(ctx)
 	b.clock.stop()
+	b.work.Wait()
 	return errors.Join(err, b.store.Close())
 }
 
@@ -296,5 +325,6 @@ func (b *Broker) Close() error {
 	b.abortAll()
 	b.wait.Wait()
 	b.clock.stop()
+	b.work.Wait()
 	return b.store.Close()
 }

@@ -45,6 +45,8 @@ const (
 // broker keeps for the life of a session. Its methods may be called from any
 // goroutine; the zero value is ready.
 type Vars struct {
+	sess *session // whose they are; nil before there is one
+
 	mu sync.Mutex
 	m  map[string]any
 }
@@ -59,6 +61,14 @@ func (v *Vars) Get(name string) any {
 // Set keeps a string, float64 or bool under name; nil removes it. It refuses
 // other types and what exceeds MaxVars or MaxVarBytes.
 func (v *Vars) Set(name string, value any) error {
+	err := v.set(name, value)
+	if err == nil && v.sess != nil {
+		v.sess.onVars()
+	}
+	return err
+}
+
+func (v *Vars) set(name string, value any) error {
 	switch s := value.(type) {
 	case nil, float64, bool:
 	case string:
@@ -104,6 +114,6 @@ func (v *Vars) merge(from *Vars) {
 		return
 	}
 	for k, x := range from.All() {
-		_ = v.Set(k, x) // checked when it was put into from; a full table keeps what it has
+		_ = v.set(k, x) // checked when it was put into from; a full table keeps what it has
 	}
 }

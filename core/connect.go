@@ -280,7 +280,11 @@ func (c *conn) attach(r *round, p *pending) (present bool, err error) {
 		s.mu.Lock()
 		switch {
 		case s.gone:
+			ended := s.ended
 			s.mu.Unlock()
+			if err := c.waitEnded(r, ended); err != nil {
+				return false, err
+			}
 			continue
 		case c.posted.Load() != nil || c.b.closing.Load():
 			fresh := !s.established
@@ -322,6 +326,24 @@ func (c *conn) attach(r *round, p *pending) (present bool, err error) {
 	}
 }
 
+// waitEnded waits until the store has been told that a session has ended: what
+// waited there may be on its way to others.
+func (c *conn) waitEnded(r *round, ended <-chan struct{}) error {
+	if ended == nil {
+		return nil
+	}
+	r.flush()
+	timeout := time.NewTimer(c.b.o.HandshakeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timeout.C:
+	case <-c.b.told:
+	}
+	return refuse(packet.ServerUnavailable, "the session of this client identifier is still being ended")
+}
+
 func (s *session) belongsTo(c *Client) bool {
 	return s.client.HasUsername == c.HasUsername && s.client.Username == c.Username
 }
@@ -359,10 +381,8 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	if ev.Will != nil {
 		s.will = newWill(c.client, s, ev)
 	}
-	if s.expiry > 0 {
+	if s.expiry > 0 || s.stored { // one that is stored stays so until its end: messages may lie in the store alone
 		s.storeForLocked(sessionStored{c})
-	} else {
-		s.storeNoMoreLocked()
 	}
 	c.out.onDrained(s.onDrained)
 	p.ack.SessionPresent = present && c.version != packet.V31

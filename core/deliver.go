@@ -149,7 +149,7 @@ func (s *session) acceptLocked(r *round, q queued) {
 // needs no change for this receiver, without passing through the queue.
 func (s *session) sendNowLocked(r *round, q queued) bool {
 	c := s.conn.Load()
-	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || len(s.window.resend) > 0 || s.window.used >= c.windowOut ||
+	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= c.windowOut ||
 		len(q.ids) > 0 || c.aliasMaximum > 0 || s.persistentLocked() || s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
 		return false
 	}
@@ -169,18 +169,9 @@ func (s *session) sendNowLocked(r *round, q queued) bool {
 // enqueueLocked appends to the queue within its bounds; what exceeds them is
 // dropped at the configured end and counted.
 func (s *session) enqueueLocked(r *round, q queued) bool {
-	list := s.queueFor(q.qos)
-	w := q.msg.Weight()
-	if !s.fitsLocked(w, 0, 0) {
-		if !r.b.o.DropOldest || !s.fitsLocked(w, list.n, list.bytes) {
-			r.drop(q.msg, s.client, CauseQueueFull)
-			return false
-		}
-		for list.n > 0 && !s.fitsLocked(w, 0, 0) {
-			old, _ := s.popLocked(list)
-			s.forgetLocked(r, &old)
-			r.drop(old.msg, s.client, CauseQueueFull)
-		}
+	if !s.makeRoomLocked(r, q.qos, q.msg.Weight()) {
+		r.drop(q.msg, s.client, CauseQueueFull)
+		return false
 	}
 	s.seq++
 	q.seq = s.seq
@@ -197,18 +188,6 @@ func (s *session) keepLocked(r *round, q *queued) {
 	r.batch.add(putMessage(s, q))
 }
 
-// fitsLocked says whether w more bytes in one more message keep the bounds, if
-// n messages of freed bytes went.
-func (s *session) fitsLocked(w, n, freed int) bool {
-	o := &s.b.o
-	most := o.Queued
-	if s.limits.Queued > 0 {
-		most = s.limits.Queued
-	}
-	return s.queue.n+s.queue0.n-n < most && s.queue.bytes+s.queue0.bytes-freed+w <= o.QueuedBytes &&
-		s.b.queuedBytes.Load()+int64(w-freed) <= o.TotalQueued
-}
-
 // queueFor returns the queue of a QoS.
 func (s *session) queueFor(qos byte) *queue {
 	if qos == 0 {
@@ -217,9 +196,13 @@ func (s *session) queueFor(qos byte) *queue {
 	return &s.queue
 }
 
-// pushLocked appends to a queue and counts it.
+// pushLocked appends to what waits and counts it.
 func (s *session) pushLocked(q queued) {
-	s.queueFor(q.qos).push(q)
+	list := s.queueFor(q.qos)
+	if q.qos > 0 && s.spill != nil {
+		list = &s.spill.tail
+	}
+	list.push(q)
 	s.countLocked(q.msg.Weight(), 1)
 }
 
@@ -228,7 +211,7 @@ func (s *session) pushLocked(q queued) {
 func (s *session) countLocked(bytes, n int) {
 	s.b.queuedBytes.Add(int64(bytes))
 	s.b.queuedCount.Add(int64(n))
-	s.backlog.Store(int64(s.queue.n))
+	s.backlog.Store(int64(s.waitingLocked()))
 	if s.queue0.n > 0 {
 		s.held0.Store(true)
 	}

@@ -98,6 +98,15 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 		}
 		return others
 	})
+	s.removeLocked(e.spare)
+	s.unpageLocked()
+	if s.spill != nil && s.spill.shared > 0 {
+		for _, sub := range s.subs {
+			if sub.group != nil && sub.group.hasOtherConnected(s) {
+				s.sieveLocked(sub)
+			}
+		}
+	}
 	return e, true
 }
 

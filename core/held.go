@@ -71,6 +71,7 @@ func (h *held) release(r *round, err error) {
 			}
 		}
 		s.pumpLocked(r)
+		s.spillLocked()
 		s.mu.Unlock()
 	}
 }

@@ -49,7 +49,9 @@ type Drops struct {
 	m  map[Cause]*atomic.Int64
 }
 
-func (d *Drops) add(c Cause) {
+func (d *Drops) add(c Cause) { d.addN(c, 1) }
+
+func (d *Drops) addN(c Cause, count int64) {
 	d.mu.RLock()
 	n := d.m[c]
 	d.mu.RUnlock()
@@ -64,7 +66,7 @@ func (d *Drops) add(c Cause) {
 		}
 		d.mu.Unlock()
 	}
-	n.Add(1)
+	n.Add(count)
 }
 
 // Get returns how many messages were lost because of c.

@@ -55,9 +55,10 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 			q, ok = s.popLocked(&s.queue0)
 		case s.queue.n > 0 && s.window.used < c.windowOut && !s.queue.first().held.waits() && c.out.hasRoom(s.queue.bytes/s.queue.n):
 			q, ok = s.popLocked(&s.queue)
-		case s.queue0.n == 0 && s.queue.n == 0 && s.fillRetainedLocked(r, c):
+		case s.queue0.n == 0 && s.queue.n == 0 && s.spill == nil && s.fillRetainedLocked(r, c):
 			continue
 		}
+		s.wakePagerLocked()
 		if !ok {
 			return q, false
 		}

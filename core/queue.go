@@ -33,6 +33,9 @@ func (q *queue) push(x queued) {
 // first returns the message that pop takes.
 func (q *queue) first() *queued { return &q.ring[q.head] }
 
+// at returns the i-th message.
+func (q *queue) at(i int) *queued { return &q.ring[(q.head+i)%len(q.ring)] }
+
 // pushFront gives back what popped last.
 func (q *queue) pushFront(x queued) {
 	if q.n == len(q.ring) {
@@ -65,6 +68,16 @@ func (q *queue) pop() (queued, bool) {
 		q.ring, q.head = nil, 0
 	}
 	return x, true
+}
+
+// popBack takes the last message of a queue that has one.
+func (q *queue) popBack() queued {
+	last := q.at(q.n - 1)
+	x := *last
+	*last = queued{}
+	q.n--
+	q.bytes -= x.msg.Weight()
+	return x
 }
 
 // take removes and returns all for which want holds, in order.

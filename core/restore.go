@@ -34,7 +34,33 @@ func (s *session) storeLocked() { s.storeForLocked(&unanswered{b: s.b}) }
 
 func (s *session) storeForLocked(done Committed) {
 	s.stored = true
+	s.changed.Store(false)
 	s.b.store.Commit(&Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: s.b.storedClientLocked(s)}}}, done)
+}
+
+// varsDelay is how long changed vars may stay unstored: a rule that counts
+// messages in them costs the store one operation in that time.
+const varsDelay = time.Second
+
+// onVars is called when a rule has changed vars. They are stored within
+// varsDelay, and when the connection ends; no acknowledgement waits for that.
+func (s *session) onVars() {
+	if s.changed.Swap(true) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stored && !s.gone {
+		time.AfterFunc(varsDelay, s.storeVars)
+	}
+}
+
+func (s *session) storeVars() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stored && !s.gone && s.changed.Load() && !s.b.closing.Load() {
+		s.storeLocked()
+	}
 }
 
 // sessionStored is the completion of a CONNECT whose session is to be kept. One
@@ -50,13 +76,12 @@ func (k sessionStored) Committed(err error) {
 	}
 }
 
-// storeNoMoreLocked takes the session out of the store, with all that belongs to it.
-func (s *session) storeNoMoreLocked() {
-	if !s.stored {
-		return
-	}
-	s.stored = false
-	s.b.store.Commit(&Batch{Ops: []Op{{Kind: DeleteSession, Session: s.name}}}, &unanswered{b: s.b})
+// storeEndLocked stores that the session has ended, while there is still
+// something of it in the store: a broker that starts with it ends it again.
+func (s *session) storeEndLocked() {
+	in := s.b.storedClientLocked(s)
+	in.Expiry, in.DisconnectedAt, in.Will = 0, time.Now().UnixNano(), nil
+	s.b.store.Commit(&Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: in}}}, &unanswered{b: s.b})
 }
 
 func putMessage(s *session, q *queued) Op {
@@ -67,8 +92,19 @@ func putMessage(s *session, q *queued) Op {
 
 // restore makes the sessions and retained messages that the store has kept.
 func (b *Broker) restore() error {
-	r := &restorer{b: b, sessions: make(map[string]*session)}
-	return b.store.Load(r.apply)
+	r := &restorer{b: b, sessions: make(map[string]*session), began: time.Now()}
+	r.shown = r.began
+	if err := b.store.Load(r.apply); err != nil {
+		return err
+	}
+	r.message.settle(r.b)
+	for _, s := range r.sessions {
+		s.window.findFree()
+	}
+	if r.ops > 0 {
+		r.show("restored")
+	}
+	return nil
 }
 
 // armSessions starts the clocks of the sessions that were restored. That is
@@ -83,62 +119,83 @@ func (b *Broker) armSessions() {
 	})
 }
 
-// restorer takes in what a store hands out.
+// restorer takes in what a store hands out. Nobody else has the broker yet.
 type restorer struct {
 	b        *Broker
 	sessions map[string]*session
+	message  restored // the last one: what follows says whether it was sent
+	ops      int
+	waiting  int
+	retained int
+	began    time.Time
+	shown    time.Time // when the log was told last
 }
 
+// restored is a message and its session.
+type restored struct {
+	s *session
+	q queued
+}
+
+// settle lets a message that was never sent wait.
+func (m *restored) settle(b *Broker) {
+	if m.s == nil {
+		return
+	}
+	m.s.pushLocked(m.q)
+	*m = restored{}
+}
+
+// showEvery is the number of operations after which the time is looked at.
+const showEvery = 4096
+
 func (r *restorer) apply(op Op) error {
+	if r.ops++; r.ops%showEvery == 0 && time.Since(r.shown) >= time.Second {
+		r.shown = time.Now()
+		r.show("restoring")
+	}
 	switch op.Kind {
+	case PutInflight, PutReleased:
+		r.inflight(&op)
+		return nil
 	case PutRetained:
 		m := *op.Queued.Message
 		m.expiresAt = op.Queued.ExpiresAt
 		r.b.keepRetained(&m)
+		r.retained++
 		return nil
-	case PutSession:
-		return r.session(op)
 	case PutValue:
 		r.b.values.kept = append(r.b.values.kept, op)
 		return nil
-	case PutBacklog:
-		return r.backlog(op)
+	case PutSession:
+		return r.session(op)
 	}
 	s := r.sessions[op.Session]
 	if s == nil { // its session could not be stored, or was lost: nobody can come for it
 		r.b.log.Warn("stored for a session that is not; left out", "client", op.Session, "operation", op.Kind)
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	switch op.Kind {
 	case PutSubscription:
 		s.restoreSubscription(op.Subscription)
 	case PutMessage:
-		s.restoreMessage(op)
-	case PutInflight, PutReleased:
-		s.restoreInflight(op)
+		r.message.settle(r.b)
+		r.message = restored{s, s.queuedOf(&op)}
+		s.seq = max(s.seq, op.Seq)
+		r.waiting++
+	case PutBacklog:
+		r.message.settle(r.b)
+		s.restoreBacklog(op.Backlog)
+		r.waiting += op.Backlog.Count
 	case PutReceived:
 		s.received.add(op.ID)
 	}
 	return nil
 }
 
-// backlog reads the messages that wait for a session.
-func (r *restorer) backlog(op Op) error {
-	for from, left := op.Backlog.First, op.Backlog.Count; left > 0; {
-		ops, err := r.b.store.Waiting(op.Session, from, left, 1<<20)
-		if err != nil || len(ops) == 0 {
-			return err
-		}
-		for _, op := range ops {
-			if err := r.apply(op); err != nil {
-				return err
-			}
-		}
-		from, left = ops[len(ops)-1].Seq+1, left-len(ops)
-	}
-	return nil
+// show tells the log how far the start is.
+func (r *restorer) show(what string) {
+	r.b.log.Info(what, "sessions", len(r.sessions), "messages", r.waiting, "retained", r.retained, "dur", time.Since(r.began).Round(time.Millisecond))
 }
 
 // restoreSession makes the session of k.
@@ -163,7 +220,7 @@ func (r *restorer) session(op Op) error {
 	client.Vars = &s.vars
 	s.client, s.established, s.stored, s.expiry, s.limits = &client, true, true, in.Expiry, in.Limits
 	for k, v := range in.Vars {
-		_ = s.vars.Set(k, v) // was checked when it was set
+		_ = s.vars.set(k, v) // was checked when it was set
 	}
 	since := time.Now()
 	if in.DisconnectedAt != 0 {
@@ -196,60 +253,65 @@ func (s *session) restoreSubscription(in *StoredSubscription) {
 		noLocal: in.NoLocal, asPublished: in.RetainAsPublished, handling: in.RetainHandling, id: in.Identifier,
 	}
 	if s.subs == nil {
-		s.subs = make(map[string]*subscription)
+		s.subs = make(map[string]*subscription, 1)
 	}
 	s.subs[in.Requested] = sub
 	s.b.link(sub, groupName)
 }
 
-func (s *session) restoreMessage(op Op) {
-	m := *op.Queued.Message
-	m.expiresAt = op.Queued.ExpiresAt
-	if m.Publisher == nil {
-		m.Publisher = anonymous[OriginBroker]
-	}
-	sub := s.subs[op.Queued.Filter]
-	if sub == nil { // it was unsubscribed since; what waited is still delivered
-		sub = &subscription{sess: s, requested: op.Queued.Filter, filter: op.Queued.Filter, full: op.Queued.Filter, qos: op.Queued.QoS}
-	}
-	q := queued{msg: &m, sub: sub, ids: op.Queued.Identifiers, seq: op.Seq, qos: op.Queued.QoS, retain: op.Queued.Retain, stored: true}
-	s.seq = max(s.seq, op.Seq)
-	s.pushLocked(q)
-}
-
-// restoreInflight moves a message that had been sent back under its packet
-// identifier. If another has that, for its end could not be stored, it is sent
-// anew.
-func (s *session) restoreInflight(op Op) {
-	if op.ID == 0 || s.window.get(op.ID) != nil {
+// restoreBacklog counts what lies in the store.
+func (s *session) restoreBacklog(in *StoredBacklog) {
+	if in.Count == 0 {
 		return
 	}
-	for _, q := range s.takeLocked(func(q *queued) bool { return q.seq == op.Seq }) {
-		state := flightPuback
-		switch {
-		case op.Kind == PutReleased:
-			state = flightPubcomp
-		case q.qos == 2:
-			state = flightPubrec
-		}
-		s.b.queuedBytes.Add(int64(q.msg.Weight()))
-		s.window.restore(op.ID, q, state)
-	}
+	s.seq = max(s.seq, in.Last)
+	s.spill = &spill{n: in.Count, bytes: int(in.Bytes), first: in.First, last: in.Last, shared: in.Count}
+	s.b.spilledBytes.Add(in.Bytes)
+	s.b.queuedCount.Add(int64(in.Count))
+	s.backlog.Store(int64(s.waitingLocked()))
 }
 
-// restore puts a message back under its packet identifier.
-func (w *window) restore(id uint16, q queued, state flightState) {
-	for len(w.slots) < int(id) {
-		w.slots = append(w.slots, flight{})
-		w.free = append(w.free, uint16(len(w.slots)))
+// inflight puts the message before it back under its packet identifier. If
+// another has that, for its end could not be stored, it is sent anew.
+func (r *restorer) inflight(op *Op) {
+	m := r.message
+	if m.s == nil || m.s.name != op.Session || m.q.seq != op.Seq {
+		return // of a message that is no more
 	}
-	for i, f := range w.free {
-		if f == id {
-			w.free = append(w.free[:i], w.free[i+1:]...)
-			break
-		}
+	if op.ID == 0 || m.s.window.get(op.ID) != nil {
+		r.message.settle(r.b)
+		return
+	}
+	state := flightPuback
+	switch {
+	case op.Kind == PutReleased:
+		state = flightPubcomp
+	case m.q.qos == 2:
+		state = flightPubrec
+	}
+	r.b.queuedBytes.Add(int64(m.q.msg.Weight()))
+	m.s.window.restore(op.ID, m.q, state)
+	r.message = restored{}
+	r.waiting--
+}
+
+// restore puts a message back under its packet identifier. findFree is to
+// follow the last.
+func (w *window) restore(id uint16, q queued, state flightState) {
+	if n := int(id); n > len(w.slots) {
+		w.slots = append(w.slots, make([]flight, n-len(w.slots))...)
 	}
 	w.order++
 	w.used++
 	w.slots[id-1] = flight{queued: q, state: state, order: w.order}
+}
+
+// findFree lists the identifiers that nothing was restored under, the lowest to be
+// taken first.
+func (w *window) findFree() {
+	for i := len(w.slots); i > 0; i-- {
+		if w.slots[i-1].state == flightFree {
+			w.free = append(w.free, uint16(i))
+		}
+	}
 }

@@ -22,15 +22,17 @@ type session struct {
 	conn    atomic.Pointer[conn] // the live connection: accepted, CONNACK appended; nil while there is none
 	held0   atomic.Bool          // QoS 0 messages wait: the next may not overtake them [MQTT-4.6.0-6]
 	backlog atomic.Int64         // QoS 1 and 2 messages that wait
+	changed atomic.Bool          // vars have changed since the session was stored
 
 	mu sync.Mutex
 	// Guarded by mu:
-	owner       *conn   // the connection that has the session, from CONNACK until its end
-	client      *Client // facts of the present or last connection
-	gone        bool    // removed; nothing may be added any more
-	established bool    // a client was accepted with it
-	stored      bool    // the store knows it
-	expiry      uint32  // seconds after the connection's end; 0 with it, 0xFFFFFFFF never
+	owner       *conn         // the connection that has the session, from CONNACK until its end
+	client      *Client       // facts of the present or last connection
+	gone        bool          // it has ended; nothing may be added any more
+	ended       chan struct{} // closed when the store has been told; nil before the end, and without a store
+	established bool          // a client was accepted with it
+	stored      bool          // the store knows it
+	expiry      uint32        // seconds after the connection's end; 0 with it, 0xFFFFFFFF never
 	limits      Limits
 	vars        Vars
 	subs        map[string]*subscription // by filter as the client wrote it
@@ -38,8 +40,10 @@ type session struct {
 	will        *will
 	expiresAt   time.Time // while offline; zero: never
 
-	queue0   queue // QoS 0, where they cannot go at once
-	queue    queue // QoS 1 and 2
+	queue0   queue               // QoS 0, where they cannot go at once
+	queue    queue               // QoS 1 and 2; those in memory that are next
+	spill    *spill              // what lies in the store alone, and what is behind it; nil: nothing
+	removed  map[uint64]struct{} // seqs that left from between others
 	window   window
 	retained []*retainedCursor // subscriptions whose retained messages are on their way
 	pumping  bool              // a goroutine asks deliver hooks
@@ -105,6 +109,7 @@ func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
 		sh.m = make(map[sessionKey]*session)
 	}
 	s := &session{b: b, key: k, name: k.String()}
+	s.vars.sess = s
 	sh.m[k] = s
 	return s
 }
@@ -136,10 +141,11 @@ func (t *sessions) each(fn func(*session)) {
 	}
 }
 
-// endSession removes a session that has no connection: its subscriptions go,
-// its will is sent, what waits is lost or, where it came by a shared
-// subscription, goes to another member [MQTT-4.8.2-4]. It does nothing if a
-// connection has the session, or it is gone already.
+// endSession ends a session that has no connection: its subscriptions go, its
+// will is sent, what waits is lost or, where it came by a shared subscription,
+// goes to another member [MQTT-4.8.2-4]. It does nothing if a connection has
+// the session, or it has ended already. One that is stored keeps its name until
+// the store has been told, so that the next of this name is stored behind it.
 func (b *Broker) endSession(r *round, s *session, reason string) {
 	s.mu.Lock()
 	if s.gone || s.owner != nil {
@@ -147,31 +153,65 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 		return
 	}
 	s.gone = true
-	s.storeNoMoreLocked()
-	b.sessions.remove(s) // after that: the next session of this name is stored behind it
 	s.stopClockLocked()
 	w := s.will
 	s.will = nil
-	for _, sub := range s.subs { // before others see that it is gone: they look for another member
+	subs := s.subs
+	for _, sub := range subs { // before others see that it is gone: they look for another member
 		b.unlink(sub)
 	}
 	s.subs = nil
+	client, sp := s.client, s.spill
+	if s.stored {
+		s.ended = make(chan struct{})
+	} else {
+		b.sessions.remove(s)
+	}
+	if sp != nil {
+		sp.ending = &ending{client: client, subs: subs}
+		s.storeEndLocked()
+	}
 	left := s.drainLocked()
 	s.retained = nil
-	client := s.client
 	s.mu.Unlock()
 
 	if w != nil {
 		b.sendWill(r, w)
 	}
-	r.forget()
-	for _, q := range left {
-		r.leave(q, client, CauseSessionEnded)
+	if sp == nil {
+		b.remove(r, s, left, client)
+	} else {
+		r.leaveAll(left, client)
+		b.commitNow(r)
+		s.mu.Lock()
+		s.wakePagerLocked() // it goes on with what lies in the store
+		s.mu.Unlock()
 	}
-	b.commitNow(r)
 	b.log.Debug("session ended", "client", s.key.id, "reason", reason)
 	if client != nil { // nil: nobody was ever accepted with it
 		b.tellSessionEnded(r, client, reason)
+	}
+}
+
+// remove gives what is left of a session to others, and with it takes the
+// session out of the store; then its name is free.
+func (b *Broker) remove(r *round, s *session, left []queued, client *Client) {
+	r.leaveAll(left, client)
+	if s.ended == nil {
+		b.commitNow(r)
+		return
+	}
+	r.batch.add(Op{Kind: DeleteSession, Session: s.name})
+	b.commitNow(r)
+	b.sessions.remove(s)
+	close(s.ended)
+}
+
+// leaveAll lets messages go that their session has no use for.
+func (r *round) leaveAll(left []queued, client *Client) {
+	r.forget()
+	for _, q := range left {
+		r.leave(q, client, CauseSessionEnded)
 	}
 }
 
@@ -195,7 +235,8 @@ func (r *round) leave(q queued, client *Client, cause Cause) {
 }
 
 // drainLocked empties what waits and what is unacknowledged, and returns what
-// may still be given to others or is lost: not the QoS 2 messages in flight of
+// may still be given to others or is lost, of what is in memory before what lies
+// in the store: not the QoS 2 messages in flight of
 // which the client may have become the owner [MQTT-4.8.2-5].
 func (s *session) drainLocked() (left []queued) {
 	for _, q := range s.window.inOrder() {

@@ -7,7 +7,8 @@ type Stats struct {
 	Retained      int64 // messages
 	RetainedBytes int64
 	Queued        int64 // messages that wait for a client
-	QueuedBytes   int64
+	QueuedBytes   int64 // of these and of what is in flight and in outboxes, in memory
+	StoredBytes   int64 // of these, in the store alone
 }
 
 // Stats counts.
@@ -19,5 +20,6 @@ func (b *Broker) Stats() Stats {
 		RetainedBytes: b.retainedBytes(),
 		Queued:        b.queuedCount.Load(),
 		QueuedBytes:   b.queuedBytes.Load(),
+		StoredBytes:   b.spilledBytes.Load(),
 	}
 }

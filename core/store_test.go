@@ -423,6 +423,27 @@ func TestMoreSessionsThanAllowed(t *testing.T) {
 	})
 }
 
+// waitingOf returns the QoS 1 and 2 messages that wait, wherever they lie.
+func waitingOf(s *session) (list []queued) {
+	for i := range s.queue.n {
+		list = append(list, *s.queue.at(i))
+	}
+	sp := s.spill
+	if sp == nil {
+		return list
+	}
+	ops, _ := s.b.store.Waiting(s.name, sp.first, 1<<30, 1<<30)
+	for i := range ops {
+		if _, gone := s.removed[ops[i].Seq]; ops[i].Seq <= sp.last && !gone {
+			list = append(list, s.queuedOf(&ops[i]))
+		}
+	}
+	for i := range sp.tail.n {
+		list = append(list, *sp.tail.at(i))
+	}
+	return list
+}
+
 // stateOf writes down what a broker must not lose.
 func stateOf(b *Broker) (lines []string) {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -436,8 +457,7 @@ func stateOf(b *Broker) (lines []string) {
 		for _, sub := range s.subs {
 			add("%s subscription %s q%d nl=%v rap=%v id=%d shared=%v", s.key.id, sub.requested, sub.qos, sub.noLocal, sub.asPublished, sub.id, sub.group != nil)
 		}
-		for i := range s.queue.n {
-			q := s.queue.ring[(s.queue.head+i)%len(s.queue.ring)]
+		for _, q := range waitingOf(s) {
 			add("%s message %04d %s %s q%d", s.key.id, q.seq, q.msg.Topic, q.msg.Payload, q.qos)
 		}
 		for id, f := range s.window.slots {

@@ -113,13 +113,15 @@ func (c *conn) store(r *round, list []judged, ack packet.Suback) error {
 	}
 	s.mu.Unlock()
 	r.scratch = ack.Append(r.scratch[:0], c.version)
-	if err := c.commit(r, r.scratch); err != nil {
+	err := c.commitAnd(r, r.scratch, func(r *round) {
+		s.mu.Lock()
+		s.addRetainedLocked(cursors)
+		s.pumpLocked(r)
+		s.mu.Unlock()
+	})
+	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.addRetainedLocked(cursors)
-	s.pumpLocked(r)
-	s.mu.Unlock()
 	return c.commit(r, nil)
 }
 
@@ -404,6 +406,8 @@ func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscripti
 	s.dropRetainedLocked(sub)
 	if sub.group != nil && sub.group.hasOther(s) { // else it keeps what it has [MQTT-3.10.4-3]
 		orphans = s.takeLocked(func(q *queued) bool { return q.sub.group == sub.group })
+		s.removeLocked(orphans)
+		s.sieveLocked(sub)
 	}
 	if s.persistentLocked() {
 		r.batch.add(Op{Kind: DeleteSubscription, Session: s.name, Subscription: &StoredSubscription{Requested: sub.requested}})
@@ -412,15 +416,4 @@ func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscripti
 		s.forgetLocked(r, &orphans[i])
 	}
 	return sub, orphans
-}
-
-// takeLocked takes matching messages out of the queues.
-func (s *session) takeLocked(want func(*queued) bool) (taken []queued) {
-	for _, list := range []*queue{&s.queue0, &s.queue} {
-		before, n := list.bytes, list.n
-		taken = append(taken, list.take(want)...)
-		s.countLocked(list.bytes-before, list.n-n)
-	}
-	s.passHeld0Locked()
-	return taken
 }

@@ -87,7 +87,7 @@ func (s *sys) publish(elapsed time.Duration) {
 	n("messages/sent", m.PacketsSent.Load())
 	n("messages/stored", b.queuedCount.Load()+int64(b.retained.tree.Len()))
 	n("store/messages/count", b.queuedCount.Load()+int64(b.retained.tree.Len()))
-	n("store/messages/bytes", b.queuedBytes.Load()+b.retainedBytes())
+	n("store/messages/bytes", b.queuedBytes.Load()+b.spilledBytes.Load()+b.retainedBytes())
 	n("publish/messages/received", m.PublishReceived.Load())
 	n("publish/messages/sent", m.PublishSent.Load())
 	n("publish/messages/dropped", m.Dropped.Total())

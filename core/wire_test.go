@@ -23,6 +23,7 @@ import (
 //
 //	# name of the case, with the specification's number
 //	$ MaxQoS=1 SessionExpiryV3=1h        options of the broker (Options, ListenerOptions)
+//	$ memory                             not with a durable store
 //	> a: CONNECT id=a will=t:bye:q1      sent by the connection named a
 //	> a: hex 10 02 00 04                 the same, for what cannot be encoded
 //	< a: CONNACK code=0x82 reason=*      received by a: exact bytes; * whatever is there
@@ -32,7 +33,7 @@ import (
 //	@ restart                            the broker is ended and made again on the same store
 //	@ kick id reason                     the administrator disconnects a client
 //
-// Lines before the first case hold for all of the file; // begins a comment.
+// A case is run with the store in memory and with a durable one. Lines before the first case hold for all of the file; // begins a comment.
 // After the last line nothing more may have come. How packets are written is in
 // packetline_test.go.
 func TestWire(t *testing.T) {
@@ -45,7 +46,14 @@ func TestWire(t *testing.T) {
 			for _, c := range readWireCases(t, file) {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					c.run(t, file)
+					c.run(t, file, NewMemoryStore())
+				})
+				if c.memory {
+					continue
+				}
+				t.Run(c.name+", durable", func(t *testing.T) {
+					t.Parallel()
+					c.run(t, file, newRefStore())
 				})
 			}
 		})
@@ -54,6 +62,7 @@ func TestWire(t *testing.T) {
 
 type wireCase struct {
 	name    string
+	memory  bool // with the store in memory alone
 	options []string
 	lines   []wireLine
 }
@@ -85,6 +94,10 @@ func readWireCases(t testing.TB, file string) (cases []wireCase) {
 				continue
 			}
 			c := &cases[len(cases)-1]
+			if len(set) == 1 && set[0] == "memory" {
+				c.memory = true
+				continue
+			}
 			c.options = append(c.options[:len(c.options):len(c.options)], set...)
 		case len(cases) == 0:
 			t.Fatalf("%s:%d: before the first case", file, number)
@@ -176,9 +189,9 @@ type wireConn struct {
 // wirePatience is how long a case waits for what must come.
 const wirePatience = 10 * time.Second
 
-func (c wireCase) run(t *testing.T, file string) {
+func (c wireCase) run(t *testing.T, file string, store Store) {
 	r := &wireRun{t: t, options: wireOptions(), conns: make(map[string]*wireConn)}
-	r.options.Store = NewMemoryStore()
+	r.options.Store = store
 	for _, o := range c.options {
 		if err := setOption(&r.options, o); err != nil {
 			t.Fatalf("%s: %v", file, err)
