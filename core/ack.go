@@ -89,7 +89,7 @@ func (r *round) takeBatch(to interface{ hold(*held) }) *Batch {
 // commitNow commits what r has changed and nobody is answered for. What was
 // held for it may raise changes of its own.
 func (b *Broker) commitNow(r *round) {
-	for !r.batch.empty() {
+	for r.flights.release(r); !r.batch.empty(); r.flights.release(r) {
 		k := &unanswered{b: b}
 		if b.commitBatch(r.takeBatch(k), k) {
 			k.held.release(r, nil)
@@ -282,15 +282,15 @@ func (k *completion) complete(r *round, err error) {
 // 3.x, which cannot say so, with no acknowledgement and a close.
 func (c *conn) refuseCommit(r *round, k *completion) error {
 	c.b.metrics.StoreErrors.Add(1)
+	if k.ack.Type == packet.PUBREC { // a refused identifier is free at once
+		c.sess.mu.Lock()
+		c.sess.removeReceivedLocked(k.ack.PacketID)
+		c.sess.mu.Unlock()
+	}
 	if c.version != packet.V5 || k.ack.Type != packet.PUBACK && k.ack.Type != packet.PUBREC {
 		return refuse(packet.ImplementationSpecificError, "a change could not be stored: "+k.err.Error())
 	}
 	a := packet.Ack{Type: k.ack.Type, PacketID: k.ack.PacketID, Code: packet.QuotaExceeded}
-	if a.Type == packet.PUBREC { // a refused identifier is free at once
-		c.sess.mu.Lock()
-		c.sess.received.remove(a.PacketID)
-		c.sess.mu.Unlock()
-	}
 	c.out.force(r, a.Append(nil, c.version))
 	return nil
 }
@@ -361,6 +361,9 @@ func (s *session) settleLocked(r *round, c *conn, a packet.Ack) (reply packet.Ac
 		f.state = flightPubcomp
 		s.window.confirm(a.PacketID)
 		if f.stored {
+			if s.b.durable { // the next connection sends no PUBREL before
+				f.held = r.holdFor(s)
+			}
 			r.batch.add(Op{Kind: PutReleased, Session: s.name, Seq: f.seq, ID: a.PacketID})
 		}
 		return packet.Ack{Type: packet.PUBREL, PacketID: a.PacketID}, done, nil
@@ -377,8 +380,8 @@ func (c *conn) handlePubrel(r *round, a packet.Ack) error {
 		s.mu.Unlock()
 		return errEnded
 	}
-	known := s.received.remove(a.PacketID)
-	if known && s.persistentLocked() {
+	known := s.removeReceivedLocked(a.PacketID)
+	if s.persistentLocked() && (known || s.b.durable) { // where it is not known its end may be on its way to the store
 		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: a.PacketID})
 	}
 	s.mu.Unlock()
@@ -387,6 +390,12 @@ func (c *conn) handlePubrel(r *round, a packet.Ack) error {
 		reply.Code = c.code(packet.PacketIDNotFound)
 	}
 	return c.acknowledge(r, reply)
+}
+
+// removeReceivedLocked frees a QoS 2 identifier and says whether it was taken.
+func (s *session) removeReceivedLocked(id uint16) bool {
+	delete(s.unkept, id)
+	return s.received.remove(id)
 }
 
 // code is a reason code where the version has them.

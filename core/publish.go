@@ -33,7 +33,7 @@ func (c *conn) handlePublish(r *round, h packet.Header, body []byte) error {
 			return err
 		}
 		if duplicate { // [MQTT-4.3.3-10]: it has met the rules already
-			return c.acknowledge(r, packet.Ack{Type: packet.PUBREC, PacketID: p.PacketID})
+			return c.acknowledgeAgain(r, packet.Ack{Type: packet.PUBREC, PacketID: p.PacketID})
 		}
 	}
 	m := &r.msg
@@ -109,8 +109,45 @@ func (c *conn) reserve(r *round, id uint16) (duplicate bool, err error) {
 	s.received.add(id)
 	if s.persistentLocked() {
 		r.batch.add(Op{Kind: PutReceived, Session: s.name, ID: id})
+		s.unkeptLocked(r, id)
 	}
 	return false, nil
+}
+
+// unkeptLocked notes which batch stores a QoS 2 identifier.
+func (s *session) unkeptLocked(r *round, id uint16) {
+	if !s.b.durable {
+		return
+	}
+	if s.unkept == nil {
+		s.unkept = make(map[uint16]*held)
+	}
+	if r.held == nil {
+		r.held = new(held)
+	}
+	s.unkept[id] = r.held
+}
+
+// acknowledgeAgain answers a QoS 2 message that came again. The first may still
+// be on its way to the store, from a connection that has gone: this answer is
+// no earlier than that one's would have been.
+func (c *conn) acknowledgeAgain(r *round, a packet.Ack) error {
+	s := c.sess
+	s.mu.Lock()
+	h := s.unkept[a.PacketID]
+	s.mu.Unlock()
+	if h == nil {
+		return c.acknowledge(r, a)
+	}
+	k := &completion{c: c, answer: a.Append(nil, c.version), ack: a}
+	if err := c.checkAnswer(k.answer); err != nil {
+		return err
+	}
+	c.acks.push(k)
+	if decided, err := h.join(k); decided {
+		k.complete(r, err)
+	}
+	return nil
 }
 
 // unreserve frees the identifier of a QoS 2 message that was refused: it is
@@ -119,7 +156,7 @@ func (c *conn) unreserve(r *round, id uint16) {
 	s := c.sess
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.owner == c && s.received.remove(id) && s.persistentLocked() {
+	if s.owner == c && s.removeReceivedLocked(id) && s.persistentLocked() {
 		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: id})
 	}
 }

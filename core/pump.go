@@ -18,6 +18,11 @@ func (s *session) setPumpingLocked(pumping bool) {
 // to a goroutine of the session, so that a hook that waits holds up its
 // receiver alone.
 func (s *session) pumpLocked(r *round) {
+	s.sendWaitingLocked(r)
+	s.commitFlightsLocked(r)
+}
+
+func (s *session) sendWaitingLocked(r *round) {
 	if s.pumping {
 		return
 	}
@@ -53,7 +58,7 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 		switch {
 		case s.queue0.n > 0 && c.out.hasRoom(s.queue0.bytes/s.queue0.n):
 			q, ok = s.popLocked(&s.queue0)
-		case s.queue.n > 0 && s.window.used < c.windowOut && !s.queue.first().held.waits() && c.out.hasRoom(s.queue.bytes/s.queue.n):
+		case s.queue.n > 0 && s.window.used < c.windowOut && s.mayLeaveLocked(r, s.queue.first()) && c.out.hasRoom(s.queue.bytes/s.queue.n):
 			q, ok = s.popLocked(&s.queue)
 		case s.queue0.n == 0 && s.queue.n == 0 && s.spill == nil && s.fillRetainedLocked(r, c):
 			continue
@@ -71,9 +76,18 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 	}
 }
 
+// mayLeaveLocked says whether a message may leave its queue: it is kept, or it
+// can be stored together with its packet identifier.
+func (s *session) mayLeaveLocked(r *round, q *queued) bool {
+	return !q.held.waits() || q.qos == 2 && s.b.durable && q.held == r.held
+}
+
 // dispatchLocked sends a message that was taken from its queue; false, and
 // given back, if the outbox has no room.
 func (s *session) dispatchLocked(r *round, c *conn, q queued) bool {
+	if s.reserveLocked(r, q) {
+		return true
+	}
 	var id uint16
 	if q.qos > 0 {
 		id = s.flyLocked(q)
@@ -93,14 +107,40 @@ func (s *session) dispatchLocked(r *round, c *conn, q queued) bool {
 		r.drop(q.msg, s.client, CauseTooLarge)
 	case sent:
 		if id != 0 && q.stored {
-			r.batch.add(Op{Kind: PutInflight, Session: s.name, Seq: q.seq, ID: id})
+			s.flewLocked(r, q.seq, id)
 		}
 	}
 	return true
 }
 
+// reserveLocked gives a QoS 2 message its packet identifier, if the store must
+// keep that before the message is sent: after a crash it is sent again under
+// the same one, so that its receiver knows it. resendLocked sends it then.
+func (s *session) reserveLocked(r *round, q queued) bool {
+	if q.qos < 2 || !q.stored || !s.b.durable {
+		return false
+	}
+	s.b.queuedBytes.Add(int64(q.msg.Weight()))
+	id := s.window.putBack(q)
+	if q.held.waits() { // in the batch that stores the message
+		s.window.slots[id-1].whole = true
+		r.batch.add(Op{Kind: PutInflight, Session: s.name, Seq: q.seq, ID: id})
+		return true
+	}
+	s.storeFlightLocked(r, id)
+	return true
+}
+
+// storeFlightLocked stores the identifier of a message that waits for that.
+func (s *session) storeFlightLocked(r *round, id uint16) {
+	f := &s.window.slots[id-1]
+	f.held, f.lost = holdFor(&r.flights.held, s), false
+	s.flewLocked(r, f.seq, id)
+}
+
 // resendLocked sends again, with DUP, what was unacknowledged when the last
-// connection ended [MQTT-4.4.0-1]; false if not all could go.
+// connection ended [MQTT-4.4.0-1], and for the first time what waited for the
+// store; false if not all could go.
 func (s *session) resendLocked(r *round, c *conn) bool {
 	w := &s.window
 	for len(w.resend) > 0 {
@@ -109,13 +149,19 @@ func (s *session) resendLocked(r *round, c *conn) bool {
 		}
 		id := w.resend[0]
 		f := &w.slots[id-1]
+		if f.lost {
+			s.storeFlightLocked(r, id)
+		}
+		if (f.fresh || f.state == flightPubcomp) && f.held.waits() {
+			return false
+		}
 		if f.state == flightPubcomp {
 			r.scratch = (&packet.Ack{Type: packet.PUBREL, PacketID: id}).Append(r.scratch[:0], c.version)
 			if !c.out.append(r, r.scratch, -1, 0) {
 				return false
 			}
 		} else {
-			switch s.sendLocked(r, c, &f.queued, id, true) {
+			switch s.sendLocked(r, c, &f.queued, id, !f.fresh) {
 			case noRoom:
 				return false
 			case tooLarge:
@@ -127,7 +173,7 @@ func (s *session) resendLocked(r *round, c *conn) bool {
 			}
 		}
 		w.resend = w.resend[1:]
-		f.sent = true
+		f.sent, f.fresh = true, false
 		w.sent++
 	}
 	return true
@@ -150,6 +196,7 @@ func (s *session) pumpOne() bool {
 	c := s.conn.Load()
 	if c == nil || !s.resendLocked(r, c) {
 		s.setPumpingLocked(false)
+		s.commitFlightsLocked(r)
 		s.mu.Unlock()
 		return false
 	}
@@ -161,6 +208,7 @@ func (s *session) pumpOne() bool {
 	}
 	if !s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
 		more := s.dispatchLocked(r, c, q)
+		s.commitFlightsLocked(r)
 		if !more {
 			s.setPumpingLocked(false)
 		}
@@ -178,6 +226,7 @@ func (s *session) pumpOne() bool {
 		return false
 	}
 	more := s.decidedLocked(r, c, q, changed, d)
+	s.commitFlightsLocked(r)
 	s.mu.Unlock()
 	if d.Verdict == Disconnect {
 		c.stop(stop{reason: d.code(), text: d.Text, by: ByScript, who: d.By})
@@ -205,6 +254,9 @@ func (s *session) decidedLocked(r *round, c *conn, q queued, changed *Message, d
 		s.forgetLocked(r, &q)
 		out.stored = false
 	}
+	if s.reserveLocked(r, out) {
+		return true
+	}
 	var id uint16
 	if out.qos > 0 {
 		id = s.flyLocked(out)
@@ -229,7 +281,7 @@ func (s *session) decidedLocked(r *round, c *conn, q queued, changed *Message, d
 		r.drop(q.msg, c.client, CauseTooLarge)
 	case sent:
 		if id != 0 && out.stored {
-			r.batch.add(Op{Kind: PutInflight, Session: s.name, Seq: out.seq, ID: id})
+			s.flewLocked(r, out.seq, id)
 		}
 	}
 	return true

@@ -20,6 +20,7 @@ type refStore struct {
 	queue   []heldBatch
 	writing bool
 	crashed bool
+	buried  chan struct{}            // closed when the clients of one that crashed have gone
 	delay   time.Duration            // of a write
 	refuse  func(*Batch) error       // a write; nil: none
 	reading func(first uint64) error // a read; nil: none is refused
@@ -56,6 +57,12 @@ func (r *refStore) writeLoop() {
 			time.Sleep(delay)
 		}
 		errs := r.write(list)
+		r.mu.Lock()
+		crashed := r.crashed
+		r.mu.Unlock()
+		if crashed { // nobody is told anything any more, while somebody could hear it
+			<-r.buried
+		}
 		for i, w := range list {
 			w.done.Committed(errs[i])
 		}
@@ -82,10 +89,11 @@ func (r *refStore) write(list []heldBatch) []error {
 }
 
 // crash ends the store at once and returns the one that is found afterwards.
+// The crashed one is buried when the clients have gone, so that the broker can end.
 func (r *refStore) crash() *refStore {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.crashed = true
+	r.crashed, r.buried = true, make(chan struct{})
 	after := newRefStore()
 	after.delay = r.delay
 	_ = r.disk.Load(func(op Op) error { after.disk.apply(&op); return nil })
@@ -196,10 +204,12 @@ func newRefStage(t *testing.T, set func(*Options), hooks ...any) (*stage, *refSt
 // restart ends the broker as a crash would and starts another on what is left.
 func (s *stage) restart(o Options, peers ...*peer) (*stage, *refStore) {
 	s.t.Helper()
-	after := s.b.store.(*refStore).crash()
+	store := s.b.store.(*refStore)
+	after := store.crash()
 	for _, p := range peers {
 		p.net.Close()
 	}
+	close(store.buried)
 	synctest.Wait()
 	s.end()
 	o.Store = after

@@ -19,6 +19,7 @@ type round struct {
 	untold  bool  // drops are counted only: the round is a dropped hook's
 	batch   Batch // what the message or packet being handled changes in the store
 	held    *held // the messages that batch stores; nil: none
+	flights flights
 
 	// of the PUBLISH being handled:
 	in      packet.Publish

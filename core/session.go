@@ -37,6 +37,7 @@ type session struct {
 	vars        Vars
 	subs        map[string]*subscription // by filter as the client wrote it
 	received    idSet                    // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
+	unkept      map[uint16]*held         // of these, with a durable store: the batches that store them
 	will        *will
 	expiresAt   time.Time // while offline; zero: never
 
@@ -241,7 +242,7 @@ func (r *round) leave(q queued, client *Client, cause Cause) {
 func (s *session) drainLocked() (left []queued) {
 	for _, q := range s.window.inOrder() {
 		s.b.queuedBytes.Add(-int64(q.msg.Weight()))
-		if q.qos == 1 {
+		if q.qos == 1 || q.fresh {
 			left = append(left, q.queued)
 		}
 	}

@@ -39,8 +39,7 @@ type spill struct {
 	ending *ending           // the session has ended
 }
 
-// put counts a message that lies in the store from now on, take one that does
-// not any more.
+// put counts a message that lies in the store from now on.
 func (sp *spill) put(q *queued) {
 	if sp.first == 0 || q.seq < sp.first {
 		sp.first = q.seq
@@ -49,8 +48,7 @@ func (sp *spill) put(q *queued) {
 	sp.add(q, 1)
 }
 
-func (sp *spill) take(q *queued) { sp.add(q, -1) }
-
+// add counts a message n times (1, or -1 for one that is there no more).
 func (sp *spill) add(q *queued, n int) {
 	sp.n += n
 	sp.bytes += n * q.msg.Weight()

@@ -21,7 +21,10 @@ type flight struct {
 	queued
 	state flightState
 	order uint64 // of sending [MQTT-4.6.0-1]
-	sent  bool   // on this connection; an unsent one waits to be resent
+	sent  bool   // on this connection; an unsent one waits to be sent again, or for the store
+	fresh bool   // it was never sent
+	lost  bool   // the store could not keep its identifier
+	whole bool   // the message is stored with its identifier
 }
 
 // window holds what is in flight to one receiver. A packet identifier is its
@@ -33,7 +36,7 @@ type window struct {
 	used   int      // slots in use
 	sent   int      // of these, sent on this connection
 	order  uint64
-	resend []uint16 // identifiers to resend, in order
+	resend []uint16 // identifiers to send, in order: of what is sent again, and of what waits for the store
 }
 
 // put takes a message in and returns its packet identifier.
@@ -53,6 +56,17 @@ func (w *window) put(q queued) uint16 {
 		state = flightPubrec
 	}
 	w.slots[id-1] = flight{queued: q, state: state, order: w.order, sent: true}
+	return id
+}
+
+// putBack is put for a message that is sent later, as the last of those that
+// are to be resent.
+func (w *window) putBack(q queued) uint16 {
+	id := w.put(q)
+	f := &w.slots[id-1]
+	f.sent, f.fresh = false, true
+	w.sent--
+	w.resend = append(w.resend, id)
 	return id
 }
 
@@ -150,4 +164,47 @@ func (w *window) inOrder() []flight {
 	}
 	slices.SortFunc(out, func(a, b flight) int { return cmp.Compare(a.order, b.order) })
 	return out
+}
+
+// flights are the changes of a round that say under which identifiers messages
+// of a session are in flight, with a durable store. They are committed before
+// the session's lock is given back, so that the store hears of the messages in the
+// order in which they leave: after a crash none overtakes one before it.
+type flights struct {
+	batch Batch
+	held  *held   // messages that wait for them
+	kept  []*held // those that need not wait any more
+}
+
+// flewLocked notes that a message is in flight.
+func (s *session) flewLocked(r *round, seq uint64, id uint16) {
+	op := Op{Kind: PutInflight, Session: s.name, Seq: seq, ID: id}
+	if s.b.durable {
+		r.flights.batch.add(op)
+		return
+	}
+	r.batch.add(op)
+}
+
+// commitFlightsLocked commits what left since the lock was taken.
+func (s *session) commitFlightsLocked(r *round) {
+	fs := &r.flights
+	if fs.batch.empty() {
+		return
+	}
+	k, batch := &unanswered{b: s.b, held: fs.held}, fs.batch
+	fs.batch, fs.held = Batch{}, nil
+	if s.b.store.Commit(&batch, k) && k.held != nil {
+		fs.kept = append(fs.kept, k.held)
+	}
+}
+
+// release lets go what is kept. The caller holds no lock.
+func (fs *flights) release(r *round) {
+	for len(fs.kept) > 0 {
+		h := fs.kept[0]
+		fs.kept = fs.kept[1:]
+		h.release(r, nil)
+	}
+	fs.kept = nil
 }
