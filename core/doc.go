@@ -28,16 +28,39 @@
 //     what the session has kept back (session.onDrained);
 //   - one per session asks deliver hooks while messages wait for them
 //     (pump.go), so that a rule that waits holds up its receiver alone;
+//   - one per session reads messages that lie in the store alone, while there is
+//     something to read for (page.go);
+//   - one per connection completes what a store has told of (ack.go), so that
+//     the store, which tells from a goroutine of its own, waits for nobody;
+//   - at most sixteen see to sessions that are due: a will, their end (clock.go);
 //   - with Options.Packets one per outbox shows packet hooks what goes, while there
 //     is something (tap.go), and delayed packets come beside the reader, one at a
 //     time with it (tap.feeding, which is taken before all locks below);
-//   - timers: keep alive and handshake of a connection, expiry and will delay of
-//     a session, the next expiry of a retained message, $SYS.
+//   - timers: keep alive and handshake of a connection, the next session that is
+//     due, the next expiry of a retained message, changed vars, $SYS.
+//
+// # With a durable store
+//
+// What a store keeps is committed, and what was acknowledged is kept. Messages
+// that wait lie in the store alone but for a window (spill.go), and are read
+// back page by page (page.go). These orders make a crash harmless:
+//
+//   - a message leaves when it is kept (held.go), one of QoS 2 when its packet
+//     identifier is too, and PUBREL when PUBREC is (pump.go): what a receiver
+//     has heard of is never unknown;
+//   - the identifiers under which messages of a session left are committed
+//     under its lock, in their order (window.go), so that none overtakes;
+//   - an acknowledgement of what came again on another connection waits for the
+//     commit of what came first (publish.go);
+//   - a session that ends is taken out of the store together with what others
+//     get of it, and its name is free after that (session.go);
+//   - retained messages reach the store as they are in memory at that moment (ack.go).
 //
 // # Locks, in the order in which they may be taken
 //
-//	completions.mu → session.mu → sessionShard.mu → Broker.shareMu → group.mu
-//	→ retainedStore.mu → the trees' own locks → outbox.mu, held.mu
+//	completions.mu → session.mu → sessionShard.mu → Broker.mu, Broker.shareMu →
+//	group.mu → retainedStore.mu, retainedStore.commit → the trees' own locks →
+//	outbox.mu, held.mu, clock.mu
 //
 // That a session is, or is no more, is stored under its own lock (restore.go),
 // so that the store hears of it in the order in which it happened.

@@ -25,10 +25,10 @@ type Options struct {
 	MaxPending     int // connections in the handshake at once
 
 	Inflight           int   // QoS 1 and 2 messages unacknowledged at once towards one client, however large its receive maximum
-	Queued             int   // messages waiting for one client
+	Queued             int   // messages waiting for one client, in memory or in a durable store
 	QueuedBytes        int   // and their bytes
 	OutboxBytes        int   // encoded and not yet taken by the client's socket
-	TotalQueued        int64 // bytes for all clients together: queued, in flight, and left in outboxes by slow clients
+	TotalQueued        int64 // bytes in memory for all clients together: queued, in flight, and left in outboxes by slow clients
 	Subscriptions      int   // of one client
 	TotalSubscriptions int
 	TopicLevels        int // of a topic name or filter
