@@ -77,8 +77,12 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 }
 
 // mayLeaveLocked says whether a message may leave its queue: it is kept, or it
-// can be stored together with its packet identifier.
+// can be stored together with its packet identifier. One of QoS 1 does not
+// overtake those whose identifiers are on their way to the store.
 func (s *session) mayLeaveLocked(r *round, q *queued) bool {
+	if q.qos == 1 && len(s.window.resend) > 0 {
+		return false
+	}
 	return !q.held.waits() || q.qos == 2 && s.b.durable && q.held == r.held
 }
 
