@@ -35,7 +35,8 @@ type Broker struct {
 	queuedBytes  atomic.Int64 // in memory: queued, in flight, left in outboxes
 	spilledBytes atomic.Int64 // queued, in the store alone
 	queuedCount  atomic.Int64
-	pending      atomic.Int64 // connections in the handshake
+	pending      atomic.Int64  // connections in the handshake
+	lastSeq      atomic.Uint64 // of messages of sessions that have ended, the highest
 
 	metrics  Metrics
 	registry Registry

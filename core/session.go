@@ -109,7 +109,7 @@ func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
 	if sh.m == nil {
 		sh.m = make(map[sessionKey]*session)
 	}
-	s := &session{b: b, key: k, name: k.String()}
+	s := &session{b: b, key: k, name: k.String(), seq: b.lastSeq.Load()}
 	s.vars.sess = s
 	sh.m[k] = s
 	return s
@@ -154,6 +154,7 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 		return
 	}
 	s.gone = true
+	b.endSeq(s.seq)
 	s.stopClockLocked()
 	w := s.will
 	s.will = nil
@@ -191,6 +192,14 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 	b.log.Debug("session ended", "client", s.key.id, "reason", reason)
 	if client != nil { // nil: nobody was ever accepted with it
 		b.tellSessionEnded(r, client, reason)
+	}
+}
+
+// endSeq makes sessions that are made from now on number their messages above
+// those of one that has ended: what is still on its way to the store of that
+// means none of the next session of its name.
+func (b *Broker) endSeq(seq uint64) {
+	for last := b.lastSeq.Load(); last < seq && !b.lastSeq.CompareAndSwap(last, seq); last = b.lastSeq.Load() {
 	}
 }
 

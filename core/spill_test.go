@@ -101,10 +101,12 @@ func (s *stage) wantEmpty(store *refStore) {
 	if n := store.left(); n != 0 || b.queuedCount.Load() != 0 || b.queuedBytes.Load() != 0 || b.spilledBytes.Load() != 0 {
 		s.t.Errorf("left: %d stored, %d counted, %d bytes in memory, %d in the store", n, b.queuedCount.Load(), b.queuedBytes.Load(), b.spilledBytes.Load())
 	}
+	t := s.t
 	b.sessions.each(func(s *session) {
-		if s.spill != nil || s.waitingLocked() != 0 || s.backlog.Load() != 0 {
-			b.log.Error("left", "client", s.key.id)
-			panic("a session has something left")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.spill != nil || s.waitingLocked() != 0 || s.backlog.Load() != 0 || s.window.used != 0 {
+			t.Errorf("%s has something left: %d wait, %d in flight, spilled %+v", s.key.id, s.waitingLocked(), s.window.used, s.spill)
 		}
 	})
 }
