@@ -43,6 +43,7 @@ type ended struct {
 	fate   string
 	remove bool // the session ends with the connection
 	spare  []queued
+	shared []*subscription // of which what lies in the store may go to others, too
 }
 
 // release takes the session from the connection, whoever comes first; mine says
@@ -91,7 +92,7 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 	// what was not sent yet and came by a shared subscription may go to others
 	var g *group
 	others := false // of g, asked once and not for every message
-	e.spare = s.takeLocked(func(q *queued) bool {
+	e.spare = s.takeFirstLocked(func(q *queued) bool {
 		if q.sub.group != g {
 			g = q.sub.group
 			others = g != nil && g.hasOtherConnected(s)
@@ -103,7 +104,7 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 	if s.spill != nil && s.spill.shared > 0 {
 		for _, sub := range s.subs {
 			if sub.group != nil && sub.group.hasOtherConnected(s) {
-				s.sieveLocked(sub)
+				e.shared = append(e.shared, sub)
 			}
 		}
 	}
@@ -123,6 +124,7 @@ func (b *Broker) finish(r *round, e ended) {
 		e.sess.forgetLocked(r, &e.spare[i])
 		r.leave(e.spare[i], e.c.client, CauseSessionEnded)
 	}
+	e.sess.sieve(e.shared)
 	b.logEnd(e)
 	b.tellDisconnected(r, &DisconnectedEvent{Client: e.c.client, Reason: e.why.reason, Text: e.why.text, By: e.why.by, Will: e.fate})
 	if e.remove {

@@ -21,6 +21,8 @@ func (s *session) pageJobLocked() pageJob {
 	switch {
 	case sp == nil:
 		return pageNothing
+	case s.gone && !sp.ending.ready:
+		return pageNothing
 	case s.gone:
 		return pageDrain
 	case sp.sieve != nil:
@@ -209,17 +211,29 @@ func (s *session) unsubscribed(in *StoredMessage) *subscription {
 	return sub
 }
 
-// sieveLocked lets the messages in the store that came by a shared
-// subscription go to its other members.
-func (s *session) sieveLocked(sub *subscription) {
+// sieve lets the messages in the store that came by shared subscriptions go to
+// other members, behind those in memory that have gone. The caller holds no lock.
+func (s *session) sieve(subs []*subscription) {
+	if len(subs) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	sp := s.spill
-	if sp == nil || sp.shared == 0 {
+	if sp == nil || sp.shared == 0 || s.gone {
 		return
 	}
 	if sp.sieve == nil {
 		sp.sieve = make(map[string]*group)
 	}
-	sp.sieve[sub.requested], sp.at = sub.group, sp.first
+	for _, sub := range subs {
+		if sub.group != nil {
+			sp.sieve[sub.requested] = sub.group
+		}
+	}
+	if sp.at = sp.first; len(sp.sieve) == 0 {
+		sp.sieve = nil
+	}
 	s.wakePagerLocked()
 }
 
@@ -291,7 +305,8 @@ func (s *session) leftLocked(list []queued, n int) {
 type ending struct {
 	client *Client
 	subs   map[string]*subscription
-	told   int // of its messages
+	ready  bool // what is before the messages in the store has gone to others
+	told   int  // of its messages
 }
 
 // wants says whether it is worth reading on: somebody else may have what came

@@ -186,6 +186,7 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 		r.leaveAll(left, client)
 		b.commitNow(r)
 		s.mu.Lock()
+		sp.ending.ready = true
 		s.wakePagerLocked() // it goes on with what lies in the store
 		s.mu.Unlock()
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,9 +100,9 @@ func (w *shareWorld) step() {
 		do = "wait"
 	case act < 19:
 		w.store.set(func(r *refStore) {
-			n := 0
+			n := new(atomic.Int64)
 			r.reading = func(uint64) error {
-				if n++; n%2 == 1 {
+				if n.Add(1)%2 == 1 {
 					return errDisk
 				}
 				return nil

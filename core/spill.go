@@ -193,15 +193,23 @@ func (s *session) passRemovedLocked() {
 
 // takeLocked takes matching messages out of memory.
 func (s *session) takeLocked(want func(*queued) bool) (taken []queued) {
-	lists := []*queue{&s.queue0, &s.queue}
+	taken = s.takeFirstLocked(want)
 	if s.spill != nil {
-		lists = append(lists, &s.spill.tail)
+		taken = append(taken, s.takeFromLocked(&s.spill.tail, want)...)
 	}
-	for _, list := range lists {
-		before, n := list.bytes, list.n
-		taken = append(taken, list.take(want)...)
-		s.countLocked(list.bytes-before, list.n-n)
-	}
+	return taken
+}
+
+// takeFirstLocked takes them but for those behind what lies in the store.
+func (s *session) takeFirstLocked(want func(*queued) bool) []queued {
+	taken := append(s.takeFromLocked(&s.queue0, want), s.takeFromLocked(&s.queue, want)...)
 	s.passHeld0Locked()
+	return taken
+}
+
+func (s *session) takeFromLocked(list *queue, want func(*queued) bool) []queued {
+	before, n := list.bytes, list.n
+	taken := list.take(want)
+	s.countLocked(list.bytes-before, list.n-n)
 	return taken
 }

@@ -391,6 +391,7 @@ func (c *conn) leave(r *round, filters []string, events []*UnsubscribeEvent, cod
 	for _, q := range orphans {
 		r.leave(q, client, CauseSessionEnded)
 	}
+	s.sieve(left)
 	return left, nil
 }
 
@@ -405,9 +406,8 @@ func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscripti
 	s.relinkLocked(sub.full)
 	s.dropRetainedLocked(sub)
 	if sub.group != nil && sub.group.hasOther(s) { // else it keeps what it has [MQTT-3.10.4-3]
-		orphans = s.takeLocked(func(q *queued) bool { return q.sub.group == sub.group })
+		orphans = s.takeFirstLocked(func(q *queued) bool { return q.sub.group == sub.group })
 		s.removeLocked(orphans)
-		s.sieveLocked(sub)
 	}
 	if s.persistentLocked() {
 		r.batch.add(Op{Kind: DeleteSubscription, Session: s.name, Subscription: &StoredSubscription{Requested: sub.requested}})
