@@ -1,6 +1,10 @@
 package core
 
-import "lunamq/core/packet"
+import (
+	"time"
+
+	"lunamq/core/packet"
+)
 
 // Store keeps what must outlive a connection and, with a store on disk, the
 // process. The broker tells it what changes, in batches; what it was told and
@@ -31,6 +35,13 @@ type Store interface {
 	// Close tells every done that is outstanding before it returns. A Commit
 	// that comes later is refused by its done.
 	Close() error
+}
+
+// Ailing is implemented by a Store that may stop to take what it is given while
+// the broker runs, and begin again.
+type Ailing interface {
+	// State says whether it takes it; if not, why, and in either case since when.
+	State() (ok bool, why string, since time.Time)
 }
 
 // Committed is told when a batch is kept, or why it could not be. It returns at

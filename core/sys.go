@@ -100,6 +100,8 @@ func (s *sys) publish(elapsed time.Duration) {
 	n("shared_subscriptions/count", int64(b.shared.Len()))
 	n("heap/current", int64(mem.HeapAlloc))
 	n("heap/maximum", int64(mem.HeapSys))
+	n("storage/errors", m.StoreErrors.Load())
+	s.set("storage/state", b.storageState())
 	for _, c := range m.Dropped.Causes() {
 		n("dropped/"+string(c), m.Dropped.Get(c))
 	}
@@ -120,6 +122,16 @@ func (s *sys) set(name, value string) {
 	if err := s.b.Publish(nil, m, false); err != nil {
 		s.b.log.Debug("$SYS", "topic", m.Topic, "err", err)
 	}
+}
+
+// storageState is "ok", or why the store takes nothing, and since when: an alarm.
+func (b *Broker) storageState() string {
+	if a, may := b.store.(Ailing); may {
+		if ok, why, since := a.State(); !ok {
+			return "failed since " + since.UTC().Format(time.RFC3339) + ": " + why
+		}
+	}
+	return "ok"
 }
 
 func (b *Broker) retainedBytes() int64 {

@@ -103,3 +103,38 @@ func TestLoad(t *testing.T) {
 		t.Errorf("after silence: %v", l.mean)
 	}
 }
+
+// ailingStore is a store that fails for a while.
+type ailingStore struct {
+	*MemoryStore
+	since time.Time
+	why   string
+}
+
+func (s *ailingStore) State() (bool, string, time.Time) { return s.why == "", s.why, s.since }
+
+// TestSysStorage: a store that takes nothing any more is an alarm.
+func TestSysStorage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := wireOptions()
+		store := &ailingStore{MemoryStore: NewMemoryStore(), since: time.Unix(0, 0)}
+		o.SysInterval, o.Store = 10*time.Second, store
+		s := newStage(t, o)
+		defer s.end()
+		p := s.connect("clean id=a")
+		p.send("SUBSCRIBE id=1 f=$SYS/broker/storage/state:rap")
+		p.expect("SUBACK id=1 codes=0", "PUBLISH topic=$SYS/broker/storage/state payload=ok retain")
+		for _, c := range []struct{ why, want string }{{"full", "failed since 1970-01-01T00:00:00Z: full"}, {"", "ok"}} {
+			store.why = c.why
+			time.Sleep(10*time.Second + time.Millisecond)
+			got := p.packets()
+			if len(got) != 1 {
+				t.Fatalf("%d packets came", len(got))
+			}
+			x, _ := decodePacket(got[0], packet.V5)
+			if m, ok := x.(*packet.Publish); !ok || string(m.Payload) != c.want {
+				t.Errorf("%+v came, want %q", x, c.want)
+			}
+		}
+	})
+}

@@ -25,6 +25,8 @@ func mayImport(pkg string) (ours []string, thirdParty bool) {
 		return nil, false
 	case pkg == "core":
 		return []string{"core/packet", "core/topic"}, false
+	case pkg == "core/storetest":
+		return []string{"core", "core/packet"}, false
 	case pkg == "scripting/sandbox", pkg == "scripting/lib":
 		return nil, true
 	case pkg == "scripting":
