@@ -155,7 +155,9 @@
 //     and a list of upper bounds as a third argument; a metric is there when its
 //     set takes over, and of one that another kind has replaced nothing is left.
 //   - A durable bucket is one of Options.Durable; without, it is in memory, the
-//     same as the one of its name that is not durable.
+//     same as the one of its name that is not durable. Its values are read from
+//     memory and stored behind the rule's back (durable.go), some milliseconds
+//     after they were set.
 //   - A rate limiter is known by its file and its number in it, and takes hold at
 //     its first use: a set that is refused does not change the running rates.
 //

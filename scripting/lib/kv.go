@@ -43,6 +43,7 @@ type KV struct {
 	now      func() time.Time
 	start    time.Time
 	maxBytes int64
+	changed  func(bucket, key string) // nil: nobody asks
 
 	mu sync.Mutex
 	// Guarded by mu:
@@ -83,6 +84,28 @@ func kvSize(k kvKey, value any) int64 {
 // reading is used where it has one, so that a clock that is set does not shift them.
 func NewKV(maxBytes int64, now func() time.Time) *KV {
 	return &KV{now: now, start: now(), maxBytes: maxBytes, entries: make(map[kvKey]*kvEntry)}
+}
+
+// OnChange has changed told of every value that is set, deleted or swept, from
+// now on; it is called with the KV locked, and must not call it. It is for one
+// who keeps the values elsewhere, and is set before the KV is used by others.
+func (kv *KV) OnChange(changed func(bucket, key string)) { kv.changed = changed }
+
+// Kept returns the value of key and when it expires, by the wall clock; the zero
+// time is never.
+func (b *Bucket) Kept(key string) (value any, expires time.Time, ok bool) {
+	kv := b.kv
+	kv.mu.Lock()
+	defer kv.mu.Unlock()
+	e := kv.entries[kvKey{b.name, key}]
+	now := kv.elapsed()
+	if e == nil || e.expires <= now {
+		return nil, time.Time{}, false
+	}
+	if e.expires != math.MaxInt64 {
+		expires = kv.now().Add(time.Duration(e.expires - now))
+	}
+	return e.value, expires, true
 }
 
 // Bytes returns what the entries count for, those that expired and are not swept included.
@@ -310,6 +333,9 @@ func (kv *KV) putLocked(k kvKey, value any, expires, now int64) error {
 	}
 	e.value = value
 	kv.expiry.set(e, expires)
+	if kv.changed != nil {
+		kv.changed(e.bucket, e.key)
+	}
 	return nil
 }
 
@@ -338,4 +364,7 @@ func (kv *KV) removeLocked(e *kvEntry) {
 	kv.order.remove(e)
 	kv.expiry.remove(e)
 	kv.bytes -= e.size()
+	if kv.changed != nil {
+		kv.changed(e.bucket, e.key)
+	}
 }
