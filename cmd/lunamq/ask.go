@@ -32,20 +32,25 @@ func (f *askFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "print JSON, for programs")
 }
 
-// socket is where the broker answers.
-func (f *askFlags) socket(cmd *cobra.Command) (string, error) {
-	dir := f.data
+// dataFolder is that of the broker.
+func (f *askFlags) dataFolder(cmd *cobra.Command) (string, error) {
 	if cmd.Flags().Changed("data") {
-		if dir == "" {
+		if f.data == "" {
 			return "", usageError{errors.New("--data must name a folder")}
 		}
-		return filepath.Join(dir, controlSocket), nil
+		return f.data, nil
 	}
 	c, _, err := loadFile(f.file)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(c.Storage.Path, controlSocket), nil
+	return c.Storage.Path, nil
+}
+
+// socket is where the broker answers.
+func (f *askFlags) socket(cmd *cobra.Command) (string, error) {
+	dir, err := f.dataFolder(cmd)
+	return filepath.Join(dir, controlSocket), err
 }
 
 const (
@@ -95,7 +100,11 @@ func roundTrip(ctx context.Context, socket, path string, body any) (code int, te
 	if err != nil {
 		return 0, nil, err
 	}
-	client := http.Client{Timeout: controlWrite, Transport: &http.Transport{
+	limit := controlWrite
+	if path == backupPath {
+		limit = 0 // none: a copy to another disk takes its time
+	}
+	client := http.Client{Timeout: limit, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, "unix", socket)
@@ -110,13 +119,16 @@ func roundTrip(ctx context.Context, socket, path string, body any) (code int, te
 	return response.StatusCode, text, err
 }
 
+// errNobody: there is no broker to ask.
+var errNobody = errors.New("no broker runs here")
+
 // unreached says why no broker answered, and what to do.
 func unreached(socket string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no broker runs here: nobody listens at %s (name the broker's data folder with --data, or its configuration with --config)", socket)
+		return fmt.Errorf("%w: nobody listens at %s (name the broker's data folder with --data, or its configuration with --config)", errNobody, socket)
 	case errors.Is(err, syscall.EINVAL):
-		return fmt.Errorf("no broker runs here: %s is too long for the path of a socket", socket)
+		return fmt.Errorf("%w: %s is too long for the path of a socket", errNobody, socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s is for the user that the broker runs as: run this as that user", socket)
 	case errors.Is(err, context.DeadlineExceeded):

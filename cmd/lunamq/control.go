@@ -82,6 +82,8 @@ func (c *control) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.program.status()) })
 	mux.HandleFunc("GET /v1/scripts", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.program.scripts()) })
+	mux.HandleFunc("GET /v1/store", handleGet(c.program.handleStore))
+	mux.HandleFunc("POST "+backupPath, patient(handle(c.program.handleBackup)))
 	mux.HandleFunc("POST /v1/reload", handle(c.program.handleReload))
 	mux.HandleFunc("POST /v1/rollback", handle(c.program.handleRollback))
 	return mux
@@ -108,6 +110,26 @@ func handle[T any](do func(ctx context.Context, request T) (any, error)) http.Ha
 			return
 		}
 		out, err := do(r.Context(), request)
+		if err != nil {
+			w.WriteHeader(http.StatusConflict)
+			out = refusal{err.Error()}
+		}
+		answer(w, out)
+	}
+}
+
+// patient is for what takes as long as it takes.
+func patient(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // as it was, where it cannot be set
+		do(w, r)
+	}
+}
+
+// handleGet makes a handler of what answers without a request.
+func handleGet(do func() (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		out, err := do()
 		if err != nil {
 			w.WriteHeader(http.StatusConflict)
 			out = refusal{err.Error()}

@@ -239,8 +239,8 @@ func TestNobodyToAsk(t *testing.T) {
 	refuses(t, dir, []string{"status"}, exitError, "no broker runs here")
 }
 
-// One broker has a data folder, and a second one leaves it alone; what a killed
-// one left is no hindrance.
+// One broker has a data folder: a second one with a store does not start, one
+// without leaves it alone; what a killed one left is no hindrance.
 func TestControlSocketIsOneBrokers(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "rules/10.lua", rulesV1)
@@ -252,7 +252,9 @@ func TestControlSocketIsOneBrokers(t *testing.T) {
 			t.Errorf("%s: %v, %v, want mode %v", path, info, err, want)
 		}
 	}
-	second := start(t, dir, "--scripts", "rules", "--listen", "tcp://127.0.0.1:0")
+	refuses(t, dir, []string{"--listen", "tcp://127.0.0.1:0"}, exitError, "used by another broker (process ", "--data")
+	write(t, dir, "memory.toml", "[storage]\nkind = \"memory\"\n")
+	second := start(t, dir, "--config", "memory.toml", "--scripts", "rules", "--listen", "tcp://127.0.0.1:0")
 	second.waitFor("another program listens there")
 	checkDial(t, "tcp", second.waitListening("tcp://127.0.0.1:0"))
 	second.end()

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"lunamq/plugins/disk"
 )
 
 // Exit codes.
@@ -15,6 +17,7 @@ const (
 	exitOK    = 0 // ended as asked
 	exitError = 1 // did not start, or failed
 	exitUsage = 2 // the command line makes no sense
+	exitStore = 3 // the store is damaged, and [storage] on_damage = "refuse"
 )
 
 // usageError is an error of the command line, not of what it does.
@@ -33,6 +36,9 @@ func execute(args []string) int {
 		return exitOK
 	case errors.Is(err, errQuiet):
 		return exitError
+	case errors.Is(err, disk.ErrDamaged):
+		fmt.Fprintf(root.ErrOrStderr(), "lunamq: %v\nlunamq store check tells what is damaged; [storage] on_damage = \"start\" starts with what is intact\n", err)
+		return exitStore
 	case errors.As(err, &usage):
 		fmt.Fprintf(root.ErrOrStderr(), "lunamq: %v\nlunamq --help tells what there is\n", err)
 		return exitUsage
@@ -65,7 +71,7 @@ rules that are reloaded while it runs. Without a subcommand it serves.`
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), statusCommand(), scriptsCommand(), reloadCommand(), rollbackCommand(), benchCommand(), versionCommand())
+	root.AddCommand(serveCommand(), statusCommand(), scriptsCommand(), reloadCommand(), rollbackCommand(), benchCommand(), storeCommand(), versionCommand())
 	return root
 }
 

@@ -13,18 +13,21 @@ import (
 
 	"lunamq/cmd/lunamq/config"
 	"lunamq/core"
+	"lunamq/plugins/disk"
 	"lunamq/scripting"
 )
 
 // program is the broker with all that takes part in it.
 type program struct {
-	config *config.Config
-	log    *slog.Logger
-	broker *core.Broker
-	engine *scripting.Engine // nil without a folder of rules
-	ways   []*way
-	began  time.Time
-	alone  bool // the data folder is another broker's
+	config  *config.Config
+	log     *slog.Logger
+	store   *disk.Store // nil with [storage] kind = "memory"
+	broker  *core.Broker
+	durable *scripting.Durable // nil without a store, or without rules
+	engine  *scripting.Engine  // nil without a folder of rules
+	ways    []*way
+	began   time.Time
+	alone   bool // the data folder is another broker's
 }
 
 // run builds the parts, in an order in which nobody is let in before the rules
@@ -38,17 +41,24 @@ func (p *program) run(ctx context.Context) error {
 	p.began = time.Now()
 	control, err := p.openControl()
 	switch {
-	case errors.Is(err, errTaken): // nothing but the generations of the rules lies in the data folder
+	case errors.Is(err, errTaken) && p.config.Storage.Kind == "memory": // nothing but the generations of the rules lies in the data folder
 		p.log.Warn("lunamq status, scripts, reload and rollback do not reach this broker, and it keeps the generations of its rules in memory alone", "err", err)
 		p.alone = true
+	case errors.Is(err, errTaken):
+		return p.takenError()
 	case err != nil:
 		return err
 	default:
 		defer control.close()
 	}
 	if err := p.build(); err != nil {
-		return err
+		return errors.Join(err, p.closeStore())
 	}
+	defer func() {
+		if err := p.closeStore(); err != nil {
+			p.log.Error("the store was not closed in order: what was acknowledged is on the disk", "err", err)
+		}
+	}()
 	defer p.broker.Close()
 	if err := p.startRules(ctx); err != nil {
 		return err
@@ -70,8 +80,16 @@ func (p *program) run(ctx context.Context) error {
 func (p *program) build() (err error) {
 	o := p.config.Core()
 	o.Log, o.Version = p.log, "LunaMQ "+versionText()
-	p.broker, err = core.New(o)
-	return err
+	if p.config.Storage.Kind == "disk" {
+		if p.store, err = disk.Open(storeOptions(p.config, p.log)); err != nil {
+			return err
+		}
+		o.Store = lentStore{p.store}
+	}
+	if p.broker, err = core.New(o); err != nil || p.store == nil {
+		return err
+	}
+	return p.store.Show(p.broker.Registry())
 }
 
 // startRules loads the rules; a set with any error is fatal, with all findings.
@@ -87,6 +105,10 @@ func (p *program) startRules(ctx context.Context) error {
 	}
 	o := scriptingOptions(p.config)
 	o.Log = p.log
+	if p.store != nil {
+		p.durable = scripting.NewDurable(p.broker.Values(), o.KVBytes, p.log)
+		o.Durable = p.durable
+	}
 	if !p.alone {
 		o.Archive = filepath.Join(p.config.Storage.Path, "scripts")
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"lunamq/plugins/disk"
 )
 
 // report prints what listens where, which rules are loaded and what is unsafe.
@@ -18,7 +20,12 @@ func (p *program) report() {
 	if p.config.Auth.Default == "deny" && p.handlers("connect") == 0 {
 		p.log.Warn(`nobody can connect: [auth] default = "deny", and no rule has a connect handler`)
 	}
-	p.log.Info("sessions, retained messages and kv are kept in memory: they end with the program", "data", p.config.Storage.Path)
+	if p.store == nil {
+		p.log.Info("sessions, retained messages and kv are kept in memory: they end with the program", "data", p.config.Storage.Path)
+	} else {
+		c := p.store.Loaded()
+		p.log.Info("stored on disk", "path", disk.Folder(p.config.Storage.Path), "sessions", c.Sessions, "queued", c.Queued, "retained", c.Retained, "values", c.Values)
+	}
 	for _, w := range p.ways {
 		p.log.Info("listening", "listener", w.config.Name, "addr", w.config.Scheme()+"://"+w.net.Addr().String())
 	}

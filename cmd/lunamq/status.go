@@ -26,6 +26,7 @@ type statusReport struct {
 	Queued        stockReport      `json:"queued"`
 	Messages      messagesReport   `json:"messages"`
 	Dropped       map[string]int64 `json:"dropped"` // by cause
+	Storage       storageReport    `json:"storage"`
 	Scripts       *scriptsReport   `json:"scripts"` // null without rules
 }
 
@@ -68,6 +69,7 @@ func (p *program) status() *statusReport {
 		Queued:   stockReport{s.Queued, s.QueuedBytes},
 		Messages: messagesReport{m.PublishReceived.Load(), m.PublishSent.Load(), m.PublishesDenied.Load()},
 		Dropped:  make(map[string]int64),
+		Storage:  p.storage(),
 		Scripts:  p.scripts(),
 	}
 	for _, w := range p.ways {
@@ -123,6 +125,7 @@ func (r *statusReport) print(w io.Writer) {
 		[2]string{"retained", r.Retained.String()},
 		[2]string{"queued", r.Queued.String()},
 		[2]string{"messages", fmt.Sprintf("%d received, %d sent, %d denied", r.Messages.Received, r.Messages.Sent, r.Messages.Denied)},
+		[2]string{"storage", r.Storage.String()},
 		[2]string{"dropped", countsText(r.Dropped, "none")},
 	)
 	if r.Scripts == nil {

@@ -134,7 +134,11 @@ type Scripting struct {
 
 // Storage is the section of what outlives a restart.
 type Storage struct {
-	Path string `toml:"path"`
+	Kind     string   `toml:"kind" oneof:"disk|memory"`
+	Path     string   `toml:"path"`
+	Sync     Duration `toml:"sync" word:"always|never" range:"1ms..1m"`
+	OnDamage string   `toml:"on_damage" oneof:"start|refuse"`
+	Reserve  Size     `toml:"reserve" range:"0..1PiB"`
 }
 
 // Sys is the section of $SYS/broker.

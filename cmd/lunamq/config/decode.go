@@ -99,14 +99,13 @@ func set(f field, raw any) error {
 
 // setNumber sets a number, or the word that may stand in its place.
 func setNumber(x value, f field, raw any) error {
-	word := f.tag.Get("word")
-	if word != "" && raw == word {
-		x.setWord(word)
-		return nil
-	}
 	or := ""
-	if word != "" {
-		or = fmt.Sprintf(", or %q", word)
+	if words := f.tag.Get("word"); words != "" {
+		if word, ok := raw.(string); ok && slices.Contains(strings.Split(words, "|"), word) {
+			x.setWord(word)
+			return nil
+		}
+		or = ", or " + oneOf(words)
 	}
 	if err := x.set(raw); err != nil {
 		return fmt.Errorf("%w%s", err, or)
@@ -178,5 +177,8 @@ func oneOf(words string) string {
 		list[i] = strconv.Quote(w)
 	}
 	last := len(list) - 1
+	if last == 0 {
+		return list[0]
+	}
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }

@@ -43,9 +43,15 @@ func Default() *Config {
 			RollbackErrors: 0, // off
 			RollbackWindow: Duration(time.Minute),
 		},
-		Storage: Storage{Path: "data"},
-		Sys:     Sys{Interval: Duration(o.SysInterval)},
-		Log:     Log{Level: "info", Format: "text"},
+		Storage: Storage{
+			Kind:     "disk",
+			Path:     "data",
+			Sync:     0, // always
+			OnDamage: "start",
+			Reserve:  64 << 20,
+		},
+		Sys: Sys{Interval: Duration(o.SysInterval)},
+		Log: Log{Level: "info", Format: "text"},
 	}
 	c.Listeners = c.defaultListeners()
 	return c

@@ -111,9 +111,12 @@ func (d *Duration) set(raw any) error {
 }
 
 func (d *Duration) setWord(word string) {
-	*d = 0 // "off"
-	if word == "unlimited" {
+	*d = 0 // "off", "always"
+	switch word {
+	case "unlimited":
 		*d = Never
+	case "never":
+		*d = -1
 	}
 }
 
