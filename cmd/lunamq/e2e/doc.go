@@ -2,6 +2,10 @@
 // mosquitto_sub, the Eclipse Paho clients for 3.1.1 and 5, and raw connections
 // where no client misbehaves enough. It has no code of its own.
 //
+// kill_test.go kills the program under load, again and again, and holds what was
+// acknowledged against what its clients know; a few times with the others, as often as
+// -kills says otherwise.
+//
 // program_test.go builds and runs the program, peer_test.go has the Paho
 // clients, mosquitto_test.go the mosquitto ones, socket_test.go bare connections.
 //
