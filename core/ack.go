@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"lunamq/core/packet"
 )
@@ -14,10 +13,10 @@ import (
 type completions struct {
 	mu          sync.Mutex
 	first, last *completion
-	n           int
-	fewer       sync.Cond     // n has shrunk; its lock is mu
-	told        []*completion // by the store, and not completed yet
-	completing  bool          // a goroutine completes them
+	n           int32
+	fewer       *sync.Cond    // n has shrunk; its lock is mu; nil while nobody waits for that
+	completing  bool          // a goroutine completes what the store has told of
+	told        []*completion // that, in order
 }
 
 // completion is one answer that waits for a commit.
@@ -119,6 +118,7 @@ func (b *Broker) commitWait(r *round) error {
 	if b.commitBatch(r.takeBatch(k), k) {
 		k.done <- nil
 	}
+	r.mayWait()
 	err := <-k.done
 	if err != nil {
 		b.storeFailed(err)
@@ -186,6 +186,16 @@ func (q *completions) push(k *completion) {
 	q.last = k
 }
 
+// mayRead says whether what more the client sends can be taken in: it takes what
+// it is sent, and the store what it has sent.
+func (c *conn) mayRead() bool {
+	q := &c.acks
+	q.mu.Lock()
+	n := q.n
+	q.mu.Unlock()
+	return int(n) <= max(c.receiveMaximum, 0) && !c.out.isOver()
+}
+
 // waitForStore holds up the connection's own reader while too many answers wait
 // for the store: a client cannot send faster than is stored. What it has sent
 // meanwhile is not known, so its keep alive begins anew.
@@ -193,14 +203,17 @@ func (c *conn) waitForStore(most int) {
 	q := &c.acks
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.n <= most {
+	if int(q.n) <= most {
 		return
 	}
 	c.busy.Store(true)
-	for q.n > most {
+	if q.fewer == nil {
+		q.fewer = sync.NewCond(&q.mu)
+	}
+	for int(q.n) > most {
 		q.fewer.Wait()
 	}
-	c.lastPacket.Store(time.Now().UnixNano())
+	c.spoke()
 	c.busy.Store(false)
 }
 
@@ -257,7 +270,9 @@ func (k *completion) complete(r *round, err error) {
 			q.last = nil
 		}
 		q.n--
-		q.fewer.Signal()
+		if q.fewer != nil {
+			q.fewer.Signal()
+		}
 		if k.err != nil {
 			failed = c.refuseCommit(r, k)
 			continue
@@ -272,6 +287,9 @@ func (k *completion) complete(r *round, err error) {
 	q.mu.Unlock()
 	for _, then := range after {
 		then(r)
+	}
+	if c.poll.isPaused() {
+		c.poll.resumeIfMay()
 	}
 	if failed != nil {
 		c.stop(*failed.(*stop))
@@ -381,7 +399,7 @@ func (c *conn) handlePubrel(r *round, a packet.Ack) error {
 		return errEnded
 	}
 	known := s.removeReceivedLocked(a.PacketID)
-	if s.persistentLocked() && (known || s.b.durable) { // where it is not known its end may be on its way to the store
+	if s.keptLocked() && (known || s.b.durable) { // where it is not known its end may be on its way to the store
 		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: a.PacketID})
 	}
 	s.mu.Unlock()

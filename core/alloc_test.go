@@ -108,10 +108,10 @@ func (m *memoryBroker) connect(v packet.Version, id string) *conn {
 	go io.Copy(io.Discard, ours)
 	m.t.Cleanup(func() { ours.Close() })
 	c := &conn{
-		b: m.b, listener: &Listener{Name: "memory"}, opts: &m.b.o.Listener, net: theirs, remote: "memory",
-		maxPacket: 1 << 20, count: &new(listening).count,
+		b: m.b, listener: &Listener{Name: "memory"}, opts: &m.b.o.Listener, remote: "memory",
+		maxPacket: 1 << 20, here: new(listening),
 	}
-	c.out = newOutbox(m.b, theirs)
+	c.out.b, c.out.sock = m.b, newNetSocket(&c.out, theirs)
 	m.b.pending.Add(1)
 	c.feedAll(m.t, (&packet.Connect{Version: v, CleanStart: true, ClientID: id}).Append(nil))
 	return c
@@ -128,13 +128,13 @@ func (c *conn) feedAll(t testing.TB, p []byte) {
 
 // drainOutboxes forgets what was appended, as if the sockets had taken it.
 func (r *round) drainOutboxes() {
-	for i, o := range r.touched {
+	for i, o := range r.own.list {
 		o.mu.Lock()
-		o.buf, o.toucher = o.buf[:0], nil
+		o.buf, o.flusher = o.buf[:0], nil
 		o.mu.Unlock()
-		r.touched[i] = nil
+		r.own.list[i] = nil
 	}
-	r.touched = r.touched[:0]
+	r.own.list = r.own.list[:0]
 }
 
 // BenchmarkPair: one publisher, one subscriber over TCP, one message at a time.

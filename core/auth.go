@@ -92,6 +92,7 @@ func (c *conn) stepAuth(r *round, data []byte) error {
 
 // askAuth puts a step to the hooks until one knows the method.
 func (b *Broker) askAuth(ev *AuthEvent) (answer AuthAnswer) {
+	ev.round.beforeHooks()
 	for _, h := range b.hooks.Load().auth {
 		d := guard(b, h, func(h AuthHook) Decision {
 			answer = h.OnAuth(ev)

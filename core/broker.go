@@ -22,6 +22,7 @@ type Broker struct {
 	log        *slog.Logger
 	store      Store
 	durable    bool // what the store keeps outlives the process: what waits may lie there alone
+	stores     bool // there is a store
 	subs       *topic.Filters[*session, *subscription]
 	shared     *topic.Filters[string, *group] // by filter and group name
 	retained   *retainedStore
@@ -38,11 +39,12 @@ type Broker struct {
 	pending      atomic.Int64  // connections in the handshake
 	lastSeq      atomic.Uint64 // of messages of sessions that have ended, the highest
 
-	metrics  Metrics
-	registry Registry
-	values   Values
-	sessions sessions
-	clock    clock
+	metrics   Metrics
+	registry  Registry
+	values    Values
+	sessions  sessions
+	clock     clock
+	deadlines clock // of the connections: handshake and keep alive
 
 	told chan struct{} // closed when every client has been told that the broker ends
 
@@ -53,12 +55,28 @@ type Broker struct {
 	// Guarded by mu:
 	listeners map[net.Listener]*listening
 	conns     map[*conn]struct{}
+	poller    *poller        // once a listener wants it
 	wait      sync.WaitGroup // for connections
 	work      sync.WaitGroup // for goroutines that read the store
 }
 
 // listening counts the connections of one listener.
-type listening struct{ count atomic.Int64 }
+type listening struct {
+	count  atomic.Int64
+	limits atomic.Pointer[Limits] // of the last client
+	closed chan struct{}          // by the broker
+}
+
+// share returns limits that are equal to l and may be kept: mostly those of the
+// client before.
+func (h *listening) share(l *Limits) *Limits {
+	if last := h.limits.Load(); last != nil && *last == *l {
+		return last
+	}
+	mine := *l
+	h.limits.Store(&mine)
+	return &mine
+}
 
 // New makes a broker and loads what its store has kept.
 func New(o Options) (*Broker, error) {
@@ -66,7 +84,7 @@ func New(o Options) (*Broker, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Store == nil {
-		o.Store = NewMemoryStore()
+		o.Store = noStore{}
 	}
 	b := &Broker{
 		o: o, log: o.Log, store: o.Store,
@@ -74,11 +92,15 @@ func New(o Options) (*Broker, error) {
 		shared:     topic.NewFilters[string, *group](),
 		retained:   newRetainedStore(),
 		durable:    o.Store.Durable(),
+		clock:      clock{began: time.Now()},
+		deadlines:  clock{began: time.Now()},
 		maxPayload: maxWirePacket,
 		told:       make(chan struct{}),
 		listeners:  make(map[net.Listener]*listening),
 		conns:      make(map[*conn]struct{}),
 	}
+	_, without := o.Store.(noStore)
+	b.stores = !without
 	b.hooks.Store(&hookTable{})
 	b.values.store = b.store
 	b.sys = newSys(b)
@@ -97,9 +119,10 @@ func (b *Broker) Metrics() *Metrics { return &b.metrics }
 // ErrClosed is returned by Serve when the broker has been ended.
 var ErrClosed = errors.New("the broker is closed")
 
-// Serve accepts connections until the listener is closed or the broker ends.
+// Serve accepts connections until the broker ends, or the listener is closed;
+// one of plain TCP is taken over, and ends with the broker alone.
 func (b *Broker) Serve(l Listener) error {
-	here := new(listening)
+	here := &listening{closed: make(chan struct{})}
 	b.mu.Lock()
 	if b.closing.Load() {
 		b.mu.Unlock()
@@ -116,44 +139,73 @@ func (b *Broker) Serve(l Listener) error {
 		l.Options = &b.o.Listener
 	}
 	b.serving.Do(b.armSessions)
-	delay := time.Duration(0)
-	for {
+	if polled, err := b.servePolled(&l, here); polled {
+		return err
+	}
+	for failures := 0; ; {
 		nc, err := l.Net.Accept()
 		if err == nil {
-			delay = 0
-			b.admit(&l, here, nc)
+			failures = 0
+			b.admit(&l, here, arrival{net: nc, remote: remoteOf(nc)})
 			continue
 		}
 		if b.closing.Load() || errors.Is(err, net.ErrClosed) {
 			return ErrClosed
 		}
-		// out of descriptors, most likely: wait instead of burning a core (mosquitto #948)
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		b.log.Error("accept failed", "listener", l.Name, "err", err, "retry_in", delay.String())
-		time.Sleep(delay)
+		failures++
+		time.Sleep(b.acceptFailed(&l, err, failures))
 	}
 }
 
+// acceptFailed says how long to wait before the next try: out of descriptors,
+// most likely, it would burn a core (mosquitto #948).
+func (b *Broker) acceptFailed(l *Listener, err error, failures int) time.Duration {
+	delay := min(5*time.Millisecond<<min(failures-1, 10), time.Second)
+	b.log.Error("accept failed", "listener", l.Name, "err", err, "retry_in", delay.String())
+	return delay
+}
+
+// arrival is a connection that was accepted, for one of the drivers.
+type arrival struct {
+	net    net.Conn // nil: the poller's
+	fd     int
+	remote string
+	poller *poller
+}
+
+// refuse closes a connection that is not served.
+func (a arrival) refuse() {
+	if a.net != nil {
+		go a.net.Close() // closing TLS may wait
+		return
+	}
+	closeDescriptor(a.fd)
+}
+
 // admit starts a connection, or closes it at once if there are too many.
-func (b *Broker) admit(l *Listener, here *listening, nc net.Conn) {
+func (b *Broker) admit(l *Listener, here *listening, a arrival) {
 	b.metrics.Accepted.Add(1)
 	b.mu.Lock()
 	full := len(b.conns) >= b.o.MaxConnections || here.count.Load() >= int64(l.Options.MaxConnections) || b.pending.Load() >= int64(b.o.MaxPending)
 	if full || b.closing.Load() {
 		b.mu.Unlock()
 		b.metrics.Refused.Add(1)
-		go nc.Close() // closing TLS may wait
+		a.refuse()
 		return
 	}
 	c := &conn{
-		b: b, listener: l, opts: l.Options, net: nc, remote: remoteOf(nc),
-		maxPacket: min(b.o.HandshakePacketSize, l.Options.MaxPacketSize), count: &here.count,
+		b: b, listener: l, opts: l.Options, remote: a.remote,
+		maxPacket: int32(min(b.o.HandshakePacketSize, l.Options.MaxPacketSize)), here: here,
 	}
-	c.acks.fewer.L = &c.acks.mu
-	c.out = newOutbox(b, c.net)
+	c.out.b = b
+	if a.net != nil {
+		c.out.sock = newNetSocket(&c.out, a.net)
+	} else {
+		c.poll.init(c, a)
+	}
 	if b.o.Packets {
 		c.tap = newTap(c)
-		c.out.tap = c.tap
+		c.out.staging = &staging{tap: c.tap}
 	}
 	b.conns[c] = struct{}{}
 	here.count.Add(1)
@@ -161,6 +213,10 @@ func (b *Broker) admit(l *Listener, here *listening, nc net.Conn) {
 	b.metrics.Connections.Add(1)
 	b.wait.Add(1)
 	b.mu.Unlock()
+	if c.poll.isPolled() {
+		a.poller.add(c)
+		return
+	}
 	go c.serve()
 }
 
@@ -177,7 +233,7 @@ func (b *Broker) forget(c *conn) {
 	b.mu.Lock()
 	delete(b.conns, c)
 	b.mu.Unlock()
-	c.count.Add(-1)
+	c.here.count.Add(-1)
 	b.metrics.Connections.Add(-1)
 	b.wait.Done()
 }
@@ -225,7 +281,11 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	r.end()
 	err := b.waitConns(ctx)
 	b.clock.stop()
+	b.deadlines.stop()
 	b.work.Wait()
+	if err == nil { // else some may be inside a hook that does not return
+		b.closePoller()
+	}
 	return errors.Join(err, b.store.Close())
 }
 
@@ -277,9 +337,11 @@ func (b *Broker) sendDelayedWills(r *round) {
 func (b *Broker) closeListeners() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for l := range b.listeners {
+	for l, here := range b.listeners {
 		_ = l.Close()
+		close(here.closed)
 	}
+	clear(b.listeners)
 }
 
 func (b *Broker) waitConns(ctx context.Context) error {
@@ -326,6 +388,18 @@ func (b *Broker) Close() error {
 	b.abortAll()
 	b.wait.Wait()
 	b.clock.stop()
+	b.deadlines.stop()
 	b.work.Wait()
+	b.closePoller()
 	return b.store.Close()
+}
+
+func (b *Broker) closePoller() {
+	b.mu.Lock()
+	p := b.poller
+	b.poller = nil
+	b.mu.Unlock()
+	if p != nil {
+		p.close()
+	}
 }

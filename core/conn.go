@@ -3,10 +3,8 @@ package core
 import (
 	"errors"
 	"fmt"
-	"net"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,52 +19,65 @@ type conn struct {
 	b        *Broker
 	listener *Listener
 	opts     *ListenerOptions
-	net      net.Conn
-	out      *outbox
 	remote   string
 	tls      *TLSInfo
-	count    *atomic.Int64 // of the listener
-	tap      *tap          // nil unless packets are shown to hooks
+	here     *listening
+	tap      *tap // nil unless packets are shown to hooks
+
+	poll pollSocket // of the poller
+	out  outbox
 
 	// Owned by the reader:
-	state          connState
-	version        packet.Version
-	rest           rest // an unfinished packet
-	need           int  // its size, where known
-	maxPacket      int  // bytes of a packet we accept
-	receiveMaximum int  // QoS 1 and 2 messages unacknowledged from the client
-	limits         Limits
-	rate           bucket // messages
-	byteRate       bucket // payload bytes
+	rest           rest  // an unfinished packet
+	need           int32 // its size, where known
+	maxPacket      int32 // bytes of a packet we accept
+	receiveMaximum int   // QoS 1 and 2 messages unacknowledged from the client
+	rates          *rates
 	aliasesIn      map[uint16]string
 	routes         *routeCache
 	auth           *authState
+	state          connState
+	version        packet.Version
 	problem        bool // reason strings and user properties may be sent [MQTT-3.1.2-29]
 
 	// Set before the session has the connection, immutable after:
+	aliasMaximum uint16 // towards the client
+	expiryAsked  uint32 // of the session, in CONNECT
+	expiryMax    uint32 // what DISCONNECT may ask for
 	sess         *session
 	client       *Client
 	keepAlive    time.Duration // one and a half times the agreed; 0 none
-	aliasMaximum uint16        // towards the client
 	windowOut    int           // QoS 1 and 2 messages unacknowledged towards the client
 	maxPacketOut int
-	expiryAsked  uint32 // of the session, in CONNECT
-	expiryMax    uint32 // what DISCONNECT may ask for
 
 	// Guarded by sess.mu:
 	aliasesOut map[string]uint16
 
 	// Atomic:
-	lastPacket atomic.Int64         // unix nanoseconds
-	busy       atomic.Bool          // the reader handles what came
-	posted     atomic.Pointer[stop] // why others ended it
-
-	timerMu sync.Mutex
-	timer   *time.Timer // handshake, then keep alive
+	lastPacket    atomic.Int64         // by the broker's deadlines
+	posted        atomic.Pointer[stop] // why others ended it
+	busy          atomic.Bool          // the reader handles what came
+	handshakeOver atomic.Bool
+	timeless      atomic.Bool // no deadline is set any more
 
 	acks completions
 
-	handshakeOver atomic.Bool
+	due // the end of the handshake, then of the keep alive
+}
+
+// rates bound what a client sends; nil lets everything pass.
+type rates struct{ messages, bytes bucket }
+
+func newRates(l *Limits) *rates {
+	if l.PublishRate <= 0 && l.PublishBytes <= 0 {
+		return nil
+	}
+	return &rates{newBucket(l.PublishRate), newBucket(l.PublishBytes)}
+}
+
+// allow takes one message with a payload of n bytes if it may pass.
+func (r *rates) allow(n int) bool {
+	return r == nil || r.messages.allow(1) && r.bytes.allow(float64(n))
 }
 
 // leaveHandshake makes room for another connection in the handshake.
@@ -106,13 +117,12 @@ var errEnded = errors.New("the connection has ended")
 // without the session's lock.
 func (c *conn) hasRoom() bool { return c.sess.backlog.Load() == 0 && c.out.hasRoom(1<<10) }
 
-// receive takes what a read brought and answers it: one round.
-func (c *conn) receive(buf []byte) (consumed int, err error) {
+// receive takes what a read brought and answers it.
+func (c *conn) receive(r *round, buf []byte) (consumed int, err error) {
 	if c.tap != nil {
 		c.tap.feeding.Lock()
 		defer c.tap.feeding.Unlock()
 	}
-	r := c.b.newRound()
 	c.busy.Store(true)
 	defer func() {
 		c.busy.Store(false)
@@ -121,13 +131,11 @@ func (c *conn) receive(buf []byte) (consumed int, err error) {
 			c.b.log.Error("a connection panicked and is closed", "client", c.id(), "addr", c.remote, "err", p, "stack", string(debug.Stack()))
 			err = refuse(packet.UnspecifiedError, "internal error")
 		}
-		if err != nil {
+		if err != nil && err != errWaitForEnd {
 			c.end(r, err)
 		}
-		r.end()
 	}()
-	consumed, err = c.feed(r, buf)
-	return consumed, err
+	return c.feed(r, buf)
 }
 
 // feed handles every whole packet in buf and returns how much that was.
@@ -150,11 +158,11 @@ func (c *conn) feed(r *round, buf []byte) (consumed int, err error) {
 			return consumed, err
 		}
 		if len(rest) < h.Size {
-			c.need = h.Size
+			c.need = int32(h.Size)
 			break
 		}
 		if c.state == stateAccepted && c.b.closing.Load() {
-			return consumed, c.awaitEnd(r)
+			return consumed, c.awaitEnd()
 		}
 		if p := c.posted.Load(); p != nil { // what comes after our DISCONNECT is not handled [MQTT-3.14.4-1]
 			return consumed, p
@@ -172,21 +180,28 @@ func (c *conn) feed(r *round, buf []byte) (consumed int, err error) {
 		consumed += h.Size
 	}
 	if handled {
-		c.lastPacket.Store(time.Now().UnixNano())
+		c.spoke()
 	}
 	return consumed, nil
 }
 
-// awaitEnd waits until every client has been told that the broker ends: what
-// comes meanwhile is not handled, so that it is sent again to the next one.
-func (c *conn) awaitEnd(r *round) error {
-	r.flush()
-	<-c.b.told
+// awaitEnd leaves what comes to the next broker, while every client is told
+// that this one ends: it is not handled, so that it is sent again.
+func (c *conn) awaitEnd() error {
+	select {
+	case <-c.b.told:
+	default:
+		return errWaitForEnd
+	}
 	if p := c.posted.Load(); p != nil {
 		return p
 	}
 	return &shuttingDown
 }
+
+// errWaitForEnd says that the connection is not read from any more, until the
+// broker has ended it.
+var errWaitForEnd = errors.New("the broker ends")
 
 // checkFirst refuses what is not a CONNECT where one must come [MQTT-3.1.0-1].
 func (c *conn) checkFirst(first byte) error {
@@ -197,7 +212,7 @@ func (c *conn) checkFirst(first byte) error {
 }
 
 func (c *conn) checkSize(h packet.Header) error {
-	if h.Size > c.maxPacket {
+	if h.Size > int(c.maxPacket) {
 		return refuse(packet.PacketTooLarge, fmt.Sprintf("a %s of %d bytes; at most %d are accepted", h.Type, h.Size, c.maxPacket))
 	}
 	return nil
@@ -293,6 +308,9 @@ func (c *conn) end(r *round, err error) {
 		c.out.shut(nil, c.b.o.ShutdownTimeout)
 		return
 	}
+	if why.by == ByClient { // it sends nothing more that we would have to read [MQTT-3.14.4-1]
+		c.out.readNoMore()
+	}
 	c.out.shut(c.lastPacketFor(why), c.b.o.ShutdownTimeout)
 	c.b.finish(r, e)
 }
@@ -371,40 +389,38 @@ func (c *conn) id() string {
 	return ""
 }
 
-// startTimer makes fire run after d, instead of what was armed before.
-func (c *conn) startTimer(d time.Duration, fire func()) {
-	c.timerMu.Lock()
-	defer c.timerMu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
+// onDue ends a connection that is late with its CONNECT, or has been silent.
+func (c *conn) onDue() {
+	if c.handshakeOver.Load() {
+		c.onKeepAlive()
+	} else {
+		c.onHandshakeTimeout()
 	}
-	c.timer = time.AfterFunc(d, fire)
 }
 
+// spoke notes that the client has sent something.
+func (c *conn) spoke() { c.lastPacket.Store(c.b.deadlines.now()) }
+
+// stopTimer ends what the connection is held to.
 func (c *conn) stopTimer() {
-	c.timerMu.Lock()
-	defer c.timerMu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
+	c.timeless.Store(true)
+	c.b.deadlines.clear(c)
 }
 
 // onKeepAlive ends the connection if no packet has come for one and a half
 // times the keep alive [MQTT-3.1.2-22], else waits for the rest of it. While the
 // reader is held up by a hook, what the client has sent meanwhile is not known.
 func (c *conn) onKeepAlive() {
-	left := c.keepAlive - time.Since(time.Unix(0, c.lastPacket.Load()))
-	if c.busy.Load() {
+	left := c.keepAlive - time.Duration(c.b.deadlines.now()-c.lastPacket.Load())
+	if c.busy.Load() || c.poll.isPaused() {
 		left = c.keepAlive
 	}
-	if left <= 0 {
-		c.stop(stop{reason: packet.KeepAliveTimeout, text: fmt.Sprintf("no packet for %s", c.keepAlive), by: ByBroker})
+	if left <= 0 { // hooks are told, and may wait
+		go c.stop(stop{reason: packet.KeepAliveTimeout, text: fmt.Sprintf("no packet for %s", c.keepAlive), by: ByBroker})
 		return
 	}
-	c.timerMu.Lock()
-	defer c.timerMu.Unlock()
-	if c.timer != nil {
-		c.timer.Reset(left)
+	c.b.deadlines.set(c, left)
+	if c.timeless.Load() { // since then
+		c.b.deadlines.clear(c)
 	}
 }

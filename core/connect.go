@@ -50,7 +50,7 @@ func (c *conn) handleConnect(r *round, body []byte) error {
 	}
 	ev := c.connectEvent(&in)
 	ev.round = r
-	d := ask(c.b, c.b.hooks.Load().connect, func(h ConnectHook) Decision { return h.OnConnect(ev) })
+	d := ask(r, c.b.hooks.Load().connect, func(h ConnectHook) Decision { return h.OnConnect(ev) })
 	if d.Verdict == Pass && c.b.o.AuthDefaultDeny && !in.Props.Has(packet.AuthMethod) {
 		d = Decision{Verdict: Deny, Reason: packet.NotAuthorized, Text: "nobody allowed the connection", By: "auth.default"}
 	}
@@ -63,7 +63,6 @@ func (c *conn) handleConnect(r *round, body []byte) error {
 		ev.settle(true)
 		return err
 	}
-	c.limits = ev.Limits
 	if in.Props.Has(packet.AuthMethod) {
 		return c.startAuth(r, p)
 	}
@@ -199,9 +198,8 @@ func (c *conn) accept(r *round, p *pending) error {
 	if c.tap != nil {
 		c.tap.client.Store(c.client)
 	}
-	c.limits = ev.Limits
-	c.rate, c.byteRate = newBucket(ev.Limits.PublishRate), newBucket(ev.Limits.PublishBytes)
-	c.maxPacket = max(min(ev.Limits.PacketSize, maxWirePacket), minPacketSize)
+	c.rates = newRates(&ev.Limits)
+	c.maxPacket = int32(max(min(ev.Limits.PacketSize, maxWirePacket), minPacketSize))
 	c.receiveMaximum = c.opts.ReceiveMaximum
 	if ev.Limits.Inflight != c.b.o.Inflight { // a rule has its own
 		c.receiveMaximum = max(1, min(ev.Limits.Inflight, math.MaxUint16))
@@ -226,9 +224,9 @@ func (c *conn) accept(r *round, p *pending) error {
 	}
 	c.state = stateAccepted
 	c.leaveHandshake()
-	c.lastPacket.Store(time.Now().UnixNano())
+	c.spoke()
 	if c.keepAlive > 0 {
-		c.startTimer(c.keepAlive, c.onKeepAlive)
+		c.b.deadlines.set(c, c.keepAlive)
 	} else {
 		c.stopTimer()
 	}
@@ -332,7 +330,7 @@ func (c *conn) waitEnded(r *round, ended <-chan struct{}) error {
 	if ended == nil {
 		return nil
 	}
-	r.flush()
+	r.mayWait()
 	timeout := time.NewTimer(c.b.o.HandshakeTimeout)
 	defer timeout.Stop()
 	select {
@@ -373,7 +371,7 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	s.owner, s.established = c, true
 	s.expiresAt = time.Time{}
 	s.will = nil // a delayed one is not sent: the client is back [MQTT-3.1.3-9]
-	s.expiry, s.limits = ev.SessionExpiry, ev.Limits
+	s.expiry, s.limits = ev.SessionExpiry, c.here.share(&ev.Limits)
 	s.vars.merge(ev.Vars)
 	c.client.Vars = &s.vars
 	s.client = c.client
@@ -381,10 +379,10 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	if ev.Will != nil {
 		s.will = newWill(c.client, s, ev)
 	}
-	if s.expiry > 0 || s.stored { // one that is stored stays so until its end: messages may lie in the store alone
+	if s.keptLocked() || s.stored { // one that is stored stays so until its end: messages may lie in the store alone
 		s.storeForLocked(sessionStored{c})
 	}
-	c.out.onDrained(s.onDrained)
+	c.out.belongTo(s)
 	p.ack.SessionPresent = present && c.version != packet.V31
 	c.out.force(r, p.ack.Append(nil, c.version))
 	s.window.restart()

@@ -150,7 +150,7 @@ func (s *session) acceptLocked(r *round, q queued) {
 func (s *session) sendNowLocked(r *round, q queued) bool {
 	c := s.conn.Load()
 	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= c.windowOut ||
-		len(q.ids) > 0 || c.aliasMaximum > 0 || s.persistentLocked() || s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
+		len(q.ids) > 0 || c.aliasMaximum > 0 || s.keptLocked() || s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
 		return false
 	}
 	f := r.frame(q.msg, c.version == packet.V5, q.qos, q.retain, c.client.Mount)
@@ -175,7 +175,7 @@ func (s *session) enqueueLocked(r *round, q queued) bool {
 	}
 	s.seq++
 	q.seq = s.seq
-	if q.qos > 0 && s.persistentLocked() {
+	if q.qos > 0 && s.keptLocked() {
 		s.keepLocked(r, &q)
 	}
 	s.pushLocked(q)
@@ -225,7 +225,7 @@ func (s *session) passHeld0Locked() { s.held0.Store(s.queue0.n > 0 || s.pumping)
 // flight counts among the bytes that wait.
 func (s *session) flyLocked(q queued) uint16 {
 	s.b.queuedBytes.Add(int64(q.msg.Weight()))
-	return s.window.put(q)
+	return s.ownWindowLocked().put(q)
 }
 
 func (s *session) landLocked(id uint16) {

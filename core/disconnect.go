@@ -86,7 +86,7 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 		s.expiresAt = time.Now().Add(time.Duration(s.expiry) * time.Second)
 	}
 	s.armLocked()
-	if e.will == nil {
+	if e.will == nil && s.keptLocked() {
 		s.storeLocked()
 	}
 	// what was not sent yet and came by a shared subscription may go to others
@@ -102,7 +102,7 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 	s.removeLocked(e.spare)
 	s.unpageLocked()
 	if s.spill != nil && s.spill.shared > 0 {
-		for _, sub := range s.subs {
+		for sub := range s.subs.all() {
 			if sub.group != nil && sub.group.hasOtherConnected(s) {
 				e.shared = append(e.shared, sub)
 			}

@@ -35,9 +35,10 @@ var (
 
 // reader reads from one connection.
 type reader struct {
-	c   *conn
-	net net.Conn
-	raw syscall.RawConn
+	c    *conn
+	net  net.Conn
+	sock *netSocket
+	raw  syscall.RawConn
 
 	try      func(fd uintptr) bool  // made once
 	small    *[readBuffer]byte      // borrowed
@@ -57,7 +58,9 @@ func (c *conn) serve() {
 		c.b.log.Info("handshake failed", "addr", c.remote, "listener", c.listener.Name, "err", err)
 		return
 	}
-	rd := &reader{c: c, net: c.net, raw: rawConn(c.net)}
+	rd := &reader{c: c, sock: c.out.sock.(*netSocket)}
+	rd.net = rd.sock.net
+	rd.raw = rd.sock.raw
 	if rd.raw != nil {
 		rd.try = rd.tryRead
 	}
@@ -65,7 +68,7 @@ func (c *conn) serve() {
 		buf, err := rd.read()
 		c.b.metrics.BytesReceived.Add(int64(len(buf)))
 		if err == nil {
-			err = c.take(buf)
+			err = c.takeRound(buf)
 		} else {
 			c.lost(err)
 		}
@@ -77,7 +80,7 @@ func (c *conn) serve() {
 		most := c.receiveMaximum
 		ended = c.state == stateEnded
 		unlock()
-		c.out.waitForRoom()
+		rd.sock.waitForRoom(&c.out)
 		c.waitForStore(most)
 	}
 	unlock := c.lockFeeding()
@@ -89,6 +92,7 @@ func (c *conn) serve() {
 	c.stopTimer()
 	rd.discard()
 	c.out.readerDone()
+	rd.sock.waitClosed(&c.out)
 }
 
 // lost ends a connection whose socket has ended.
@@ -108,15 +112,16 @@ func (c *conn) lost(err error) {
 // handshake agrees on what comes before MQTT (TLS, WebSocket), under the one
 // deadline that also holds for CONNECT.
 func (c *conn) handshake() error {
-	c.startTimer(c.b.o.HandshakeTimeout, c.onHandshakeTimeout)
-	if h, ok := c.net.(Handshaker); ok {
+	c.b.deadlines.set(c, c.b.o.HandshakeTimeout)
+	nc := c.out.sock.(*netSocket).net
+	if h, ok := nc.(Handshaker); ok {
 		ctx, cancel := context.WithTimeout(context.Background(), c.b.o.HandshakeTimeout)
 		defer cancel()
 		if err := h.Handshake(ctx); err != nil {
 			return err
 		}
 	}
-	if t, ok := c.net.(TLSConn); ok {
+	if t, ok := nc.(TLSConn); ok {
 		c.tls = t.TLSInfo()
 	}
 	return nil
@@ -132,24 +137,42 @@ func (c *conn) onHandshakeTimeout() {
 // mosquitto does the same, with the same number.
 const largeProgress = 1000
 
+// takeRound hands bytes that were read to the protocol, in a round of their own.
+func (c *conn) takeRound(buf []byte) error {
+	r := c.b.newRound()
+	err := c.take(r, buf)
+	r.end()
+	if err == errWaitForEnd {
+		c.stopWhenTold()
+	}
+	return err
+}
+
+// stopWhenTold ends the connection when every client has been told that the
+// broker ends.
+func (c *conn) stopWhenTold() {
+	<-c.b.told
+	c.stop(shuttingDown)
+}
+
 // take hands bytes that were read to the protocol. Bytes of an unfinished
 // packet are kept in c.rest, which grows as they arrive.
-func (c *conn) take(buf []byte) error {
+func (c *conn) take(r *round, buf []byte) error {
 	if len(c.rest.buf) == 0 {
-		n, err := c.receive(buf)
+		n, err := c.receive(r, buf)
 		if err == nil && n < len(buf) {
 			c.rest.add(buf[n:])
 		}
 		return err
 	}
 	c.rest.add(buf)
-	if len(c.rest.buf) < c.need {
+	if len(c.rest.buf) < int(c.need) {
 		if len(buf) >= largeProgress {
-			c.lastPacket.Store(time.Now().UnixNano())
+			c.spoke()
 		}
 		return nil
 	}
-	n, err := c.receive(c.rest.buf)
+	n, err := c.receive(r, c.rest.buf)
 	if err == nil {
 		c.rest.drop(n)
 	}

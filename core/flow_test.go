@@ -513,7 +513,7 @@ func TestQoS0IsHeldUntilSent(t *testing.T) {
 		defer r.end()
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.pushLocked(queued{msg: &Message{Topic: "t", Publisher: anonymous[OriginBroker]}, sub: a.subs["t"]})
+		a.pushLocked(queued{msg: &Message{Topic: "t", Publisher: anonymous[OriginBroker]}, sub: a.subs.get("t")})
 		q, ok := a.nextLocked(r, a.conn.Load())
 		if !ok || !a.held0.Load() {
 			t.Errorf("the next message may go: %v", ok)
@@ -534,7 +534,7 @@ func TestSlowOnce(t *testing.T) {
 	o.OutboxBytes = 64 << 20
 	b, addr := serveTCP(t, o)
 	a := dialTCP(t, addr, "clean id=a", "SUBSCRIBE id=1 f=t")
-	out := b.sessions.find(sessionKey{"", "a"}).conn.Load().out
+	out := &b.sessions.find(sessionKey{"", "a"}).conn.Load().out
 	payload := make([]byte, 1<<20)
 	slow := 0
 	for wrote := false; !wrote; slow++ {
@@ -542,7 +542,7 @@ func TestSlowOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		out.mu.Lock()
-		wrote = out.writing
+		wrote = out.full
 		out.mu.Unlock()
 	}
 	for range slow {

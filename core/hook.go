@@ -149,9 +149,13 @@ func (b *Broker) Register(owner string, hooks ...any) error {
 
 // ask puts an event to hooks in order until one refuses. An Allow is kept and
 // asking goes on: a later hook may still refuse. A panic refuses.
-func ask[H any](b *Broker, hooks []H, call func(H) Decision) (d Decision) {
+func ask[H any](r *round, hooks []H, call func(H) Decision) (d Decision) {
+	if len(hooks) == 0 {
+		return d
+	}
+	r.beforeHooks()
 	for _, h := range hooks {
-		switch got := guard(b, h, call); {
+		switch got := guard(r.b, h, call); {
 		case got.refuses():
 			return got
 		case got.Verdict == Allow:

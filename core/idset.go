@@ -10,7 +10,26 @@ type idSet struct {
 	n    int
 }
 
+// ownReceivedLocked returns the session's set, made if there is none.
+func (s *session) ownReceivedLocked() *idSet {
+	if s.received == nil {
+		s.received = new(idSet)
+	}
+	return s.received
+}
+
+// len is the number of members; a nil set has none.
+func (s *idSet) len() int {
+	if s == nil {
+		return 0
+	}
+	return s.n
+}
+
 func (s *idSet) has(id uint16) bool {
+	if s == nil {
+		return false
+	}
 	if s.bits != nil {
 		return s.bits[id>>6]&(1<<(id&63)) != 0
 	}

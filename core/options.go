@@ -56,9 +56,21 @@ type Options struct {
 	Version     string        // for $SYS/broker/version
 	Node        string        // name of this broker
 
+	Driver Driver
+
 	Log   *slog.Logger
-	Store Store // nil: a MemoryStore
+	Store Store // nil: nothing outlives the broker
 }
+
+// Driver is how the bytes of connections come and go.
+type Driver uint8
+
+// The drivers. The poller serves plain TCP on Linux; everything else has a
+// goroutine for each connection.
+const (
+	DriverPoller Driver = iota
+	DriverGoroutine
+)
 
 // ListenerOptions is what a server announces, and bounds per connection; for
 // all or for one listener.

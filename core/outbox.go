@@ -1,60 +1,73 @@
 package core
 
 import (
-	"errors"
-	"io"
-	"net"
-	"os"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
 
 // outbox holds what a connection has been sent and its socket has not taken
 // yet: encoded packets, bounded in bytes. Anyone appends; whoever finishes a
 // round flushes with one write that does not block. What the socket does not
-// take is left to a writer goroutine that lives until the outbox is empty.
+// take is left to the driver's socket, until the outbox is empty.
 type outbox struct {
 	// Immutable:
-	net        net.Conn
-	raw        syscall.RawConn                 // nil where writes without blocking are not to be had
-	half       interface{ CloseWrite() error } // of raw sockets
-	limit      int
-	total      *atomic.Int64 // what waits for all clients together
-	totalLimit int64
-	timeout    time.Duration // for each part of what the writer goroutine writes
-	tap        *tap          // shown what is appended, before it is sent; mostly nil
+	b    *Broker
+	sock socket
 
 	mu sync.Mutex
 	// Guarded by mu:
-	drained  func()     // called, on a goroutine of its own, when an outbox that refused something is empty
-	refused  bool       // since it was last empty
-	closeBy  time.Time  // when what is written must have been taken; zero before shut
-	buf      []byte     // appended, not yet taken
-	pooled   *[]byte    // where buf came from and goes back to
-	writeN   int        // bytes that the writer goroutine is writing
-	counted  int        // bytes of this outbox in total: buf and writeN while a writer goroutine is at work
-	progress *sync.Cond // the writer goroutine has written a buffer, or the socket is closed
-	sent     int        // bytes of buf that the socket has taken
-	toucher  *round     // who will flush
-	writing  bool       // a writer goroutine is at work
-	closing  bool       // nothing more is taken; the socket is closed once buf is written
-	closed   bool       // the socket is closed
-	halved   bool       // our half of it is
-	unread   bool       // nobody reads from it any more
-	late     bool       // because it took nothing for the timeout
+	buf     []byte   // appended, not yet taken
+	pooled  *[]byte  // where buf came from and goes back to
+	sent    int      // bytes of buf that the socket has taken
+	writeN  int      // bytes that a writer goroutine is writing
+	counted int      // bytes of this outbox in Broker.queuedBytes: buf and writeN while the socket is full
+	flusher *flushes // who will flush
+	owner   *session // told when an outbox that refused something is empty
+	closeBy int64    // when what is written must have been taken, unix nanoseconds; 0 before shut
+	refused bool     // since it was last empty
+	full    bool     // the socket takes nothing now: it sees itself that the rest goes out
+	closing bool     // nothing more is taken; the socket is closed once buf is written
+	closed  bool     // the socket is closed
+	halved  bool     // our half of it is
+	unread  bool     // nobody reads from it any more
+	late    bool     // because it took nothing for the timeout
 
-	// with a tap:
-	staged  []byte // appended, not yet shown
-	tapN    int    // bytes that are being shown
-	tapping bool   // a goroutine shows them
+	staging *staging // what packet hooks are shown before it is sent; mostly nil
+}
 
-	// for raw writes, so that the closure is made once
-	try     func(fd uintptr) bool
-	wrote   int
-	tryErr  error
-	written *atomic.Int64
+// staging is what of an outbox packet hooks have not let go yet.
+type staging struct {
+	tap    *tap
+	staged []byte // appended, not yet shown
+	n      int    // bytes that are being shown
+	busy   bool   // a goroutine shows them
+}
+
+// waits is how much that is.
+func (t *staging) waits() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.staged) + t.n
+}
+
+// socket is the transport below an outbox, as its driver has it. All methods
+// are called with the outbox's lock held, and none waits.
+type socket interface {
+	// write takes what the transport takes without blocking; 0 and no error: nothing now.
+	write(p []byte) (int, error)
+	// empty sees that what write has left goes out: it calls back, later, from
+	// a goroutine that holds no lock, until outbox.full is false.
+	empty(o *outbox)
+	// hurry is told that outbox.closeBy is set.
+	hurry(o *outbox)
+	// progressed is told that something more was taken, or the socket is closed.
+	progressed(o *outbox)
+	// closeWrite closes our half; false where the transport has none.
+	closeWrite() bool
+	// linger bounds how long the client may take to close its half.
+	linger(until time.Time)
+	close()
 }
 
 // keepBuffer is the capacity of a buffer that an empty outbox gives to the
@@ -62,23 +75,6 @@ type outbox struct {
 const keepBuffer = 256 << 10
 
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
-
-func newOutbox(b *Broker, conn net.Conn) *outbox {
-	o := &outbox{
-		net: conn, limit: b.o.OutboxBytes, timeout: b.o.WriteTimeout, written: &b.metrics.BytesSent,
-		total: &b.queuedBytes, totalLimit: b.o.TotalQueued,
-	}
-	o.progress = sync.NewCond(&o.mu)
-	o.raw = rawConn(conn)
-	if o.raw != nil {
-		o.half, _ = conn.(interface{ CloseWrite() error })
-		o.try = func(fd uintptr) bool {
-			o.wrote, o.tryErr = writeNonBlocking(fd, o.buf[o.sent:])
-			return true // never wait
-		}
-	}
-	return o
-}
 
 // hasRoom says whether a packet of n bytes may be appended. One that is larger
 // than the limit may, if nothing else waits.
@@ -90,7 +86,7 @@ func (o *outbox) hasRoom(n int) bool {
 
 func (o *outbox) hasRoomLocked(n int) bool {
 	waiting := o.waitingLocked()
-	if !o.closing && (waiting == 0 || waiting+n <= o.limit && (!o.writing || o.total.Load() <= o.totalLimit)) {
+	if !o.closing && (waiting == 0 || waiting+n <= o.b.o.OutboxBytes && (!o.full || o.b.queuedBytes.Load() <= o.b.o.TotalQueued)) {
 		return true
 	}
 	o.refused = true
@@ -98,22 +94,21 @@ func (o *outbox) hasRoomLocked(n int) bool {
 }
 
 // waitingLocked is how many bytes the socket has not taken yet.
-func (o *outbox) waitingLocked() int {
-	return len(o.buf) - o.sent + o.writeN + len(o.staged) + o.tapN
-}
+func (o *outbox) waitingLocked() int { return len(o.buf) - o.sent + o.writeN + o.staging.waits() }
 
-// onDrained sets what is called when an outbox that refused something is empty.
-func (o *outbox) onDrained(do func()) {
+// belongTo sets the session that is told when an outbox that refused something
+// is empty.
+func (o *outbox) belongTo(s *session) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.drained = do
+	o.owner = s
 }
 
 // tellDrainedLocked says that there is room again, to who was refused some.
 func (o *outbox) tellDrainedLocked() {
-	if o.refused && !o.closing && o.drained != nil && len(o.buf) == o.sent {
+	if o.refused && !o.closing && o.owner != nil && len(o.buf) == o.sent {
 		o.refused = false
-		go o.drained()
+		go o.owner.onDrained()
 	}
 }
 
@@ -131,9 +126,16 @@ func (o *outbox) append(r *round, p []byte, idAt int, id uint16) bool {
 		taken[idAt], taken[idAt+1] = byte(id>>8), byte(id)
 	}
 	o.touchLocked(r)
+	if len(o.buf)-o.sent >= flushAt {
+		o.flushLocked()
+	}
 	o.mu.Unlock()
 	return true
 }
+
+// flushAt is how much is gathered at most before it is written: more would only
+// grow the buffer.
+const flushAt = 64 << 10
 
 // force takes a packet beyond the limit: acknowledgements and the like, which
 // are bounded because their reader waits (waitForRoom) before it reads more.
@@ -145,24 +147,29 @@ func (o *outbox) force(r *round, p []byte) {
 	}
 	o.take(p)
 	o.touchLocked(r)
+	if len(o.buf)-o.sent >= flushAt {
+		o.flushLocked()
+	}
 	r.counts.packetsSent++
 }
 
-// waitForRoom holds up the connection's own reader while more waits than the
-// limit: a client that does not read is not read from.
-func (o *outbox) waitForRoom() {
+// isOver says that more waits than the limit: a client that does not read is
+// not read from.
+func (o *outbox) isOver() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for (o.writing || o.tapping) && !o.closed && o.waitingLocked() > o.limit {
-		o.progress.Wait()
-	}
+	return o.isOverLocked()
+}
+
+func (o *outbox) isOverLocked() bool {
+	return (o.full || o.staging.waits() > 0) && !o.closed && o.waitingLocked() > o.b.o.OutboxBytes
 }
 
 // take appends p and returns it as it is there.
 func (o *outbox) take(p []byte) []byte {
-	if o.tap != nil {
-		o.staged = append(o.staged, p...)
-		return o.staged[len(o.staged)-len(p):]
+	if t := o.staging; t != nil {
+		t.staged = append(t.staged, p...)
+		return t.staged[len(t.staged)-len(p):]
 	}
 	return o.takeSeen(p)
 }
@@ -174,7 +181,7 @@ func (o *outbox) takeSeen(p []byte) []byte {
 		o.buf = *o.pooled
 	}
 	o.buf = append(o.buf, p...)
-	if o.writing {
+	if o.full {
 		o.countLocked(len(p))
 	}
 	return o.buf[len(o.buf)-len(p):]
@@ -184,117 +191,68 @@ func (o *outbox) takeSeen(p []byte) []byte {
 // flush of its round is not counted: only what a slow client leaves behind.
 func (o *outbox) countLocked(n int) {
 	o.counted += n
-	o.total.Add(int64(n))
+	o.b.queuedBytes.Add(int64(n))
 }
 
 func (o *outbox) touchLocked(r *round) {
-	if o.toucher != r {
-		o.toucher = r
-		r.touched = append(r.touched, o)
+	if o.flusher != r.flushes {
+		o.flusher = r.flushes
+		r.flushes.add(o)
 	}
 }
 
-// flush writes what the socket takes without blocking and leaves the rest to
-// the writer goroutine.
+// flush writes what the socket takes without blocking and leaves the rest to it.
 func (o *outbox) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.toucher = nil
-	if len(o.staged) > 0 && !o.tapping && !o.closed {
-		o.tapping = true
+	o.flusher = nil
+	o.flushLocked()
+}
+
+func (o *outbox) flushLocked() {
+	if t := o.staging; t != nil && len(t.staged) > 0 && !t.busy && !o.closed {
+		t.busy = true
 		go o.tapLoop()
 	}
-	if o.writing || o.closed || len(o.buf) == o.sent {
+	if o.full || o.closed || len(o.buf) == o.sent {
 		o.closeIfDoneLocked()
 		return
 	}
-	if o.raw != nil {
-		o.tryWriteLocked()
-	}
+	o.writeLocked()
 	if len(o.buf) > o.sent && !o.closed {
-		o.writing = true
+		o.full = true
 		o.countLocked(len(o.buf) - o.sent)
-		go o.writeLoop()
+		o.sock.empty(o)
 		return
 	}
 	o.closeIfDoneLocked()
 }
 
-func (o *outbox) tryWriteLocked() {
-	o.wrote, o.tryErr = 0, nil
-	if err := o.raw.Write(o.try); err != nil {
+// writeLocked writes what the socket takes now.
+func (o *outbox) writeLocked() {
+	n, err := o.sock.write(o.buf[o.sent:])
+	if err != nil {
 		o.failLocked()
 		return
 	}
-	if o.tryErr != nil {
-		o.failLocked()
-		return
+	o.b.metrics.BytesSent.Add(int64(n))
+	o.sent += n
+	if o.full {
+		o.countLocked(-n)
 	}
-	o.written.Add(int64(o.wrote))
-	o.sent += o.wrote
 	if o.sent == len(o.buf) {
 		o.releaseLocked()
-		o.tellDrainedLocked()
+		if !o.full {
+			o.tellDrainedLocked()
+		}
 	}
 }
 
-// writeLoop is the writer goroutine: it lives until the outbox is empty.
-func (o *outbox) writeLoop() {
-	o.mu.Lock()
-	for len(o.buf) > o.sent && !o.closed {
-		full, sent, pooled := o.buf, o.sent, o.pooled
-		o.buf, o.sent, o.pooled, o.writeN = nil, 0, nil, len(full)-sent
-		o.mu.Unlock()
-		err := o.write(full[sent:])
-		recycle(full, pooled)
-		o.mu.Lock()
-		o.countLocked(-o.writeN)
-		o.writeN = 0
-		o.progress.Broadcast()
-		if err != nil {
-			o.late = errors.Is(err, os.ErrDeadlineExceeded)
-			o.failLocked()
-		}
-	}
-	o.writing = false
-	if !o.closed {
-		_ = o.net.SetWriteDeadline(time.Time{}) // once past, it would fail the next write that does not block
-	}
+// emptiedLocked is called by a socket that was full and has taken everything.
+func (o *outbox) emptiedLocked() {
+	o.full = false
 	o.closeIfDoneLocked()
 	o.tellDrainedLocked()
-	o.mu.Unlock()
-}
-
-// write writes all of p; each part of it must be taken within the timeout, and
-// all of it before the outbox is to be closed.
-func (o *outbox) write(p []byte) error {
-	const part = 64 << 10 // so that a slow but living reader is not cut off
-	for len(p) > 0 {
-		if err := o.extendDeadline(); err != nil {
-			return err
-		}
-		n, err := o.net.Write(p[:min(part, len(p))])
-		o.written.Add(int64(n))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.ErrShortWrite
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-// extendDeadline gives the next part of a write its time.
-func (o *outbox) extendDeadline() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	deadline := time.Now().Add(o.timeout)
-	if !o.closeBy.IsZero() && o.closeBy.Before(deadline) {
-		deadline = o.closeBy
-	}
-	return o.net.SetWriteDeadline(deadline)
 }
 
 // tookNothing says that the socket was closed because it took nothing for the
@@ -318,13 +276,8 @@ func (o *outbox) shut(last []byte, timeout time.Duration) {
 		o.take(last)
 	}
 	o.closing = true
-	o.closeBy = time.Now().Add(min(o.timeout, timeout))
-	if o.writing { // what is being written now has the longer deadline
-		_ = o.net.SetWriteDeadline(o.closeBy)
-	}
-	if o.half != nil {
-		_ = o.net.SetReadDeadline(o.closeBy.Add(lingerTime)) // of the reader that discards
-	}
+	o.closeBy = time.Now().Add(min(o.b.o.WriteTimeout, timeout)).UnixNano()
+	o.sock.hurry(o)
 	o.mu.Unlock()
 	o.flush()
 }
@@ -341,32 +294,33 @@ func (o *outbox) abort() {
 // our half of it, the rest when the reader is done.
 func (o *outbox) closeIfDoneLocked() {
 	switch {
-	case !o.closing || o.writing || o.tapping || o.closed || len(o.buf) > o.sent || len(o.staged) > 0:
-	case o.half == nil || o.unread:
+	case !o.closing || o.full || o.closed || len(o.buf) > o.sent || o.staging != nil && (o.staging.busy || len(o.staging.staged) > 0):
+	case o.unread:
 		o.failLocked()
 	case !o.halved:
 		o.halved = true
-		if o.half.CloseWrite() != nil {
+		if !o.sock.closeWrite() {
 			o.failLocked()
 			return
 		}
-		_ = o.net.SetReadDeadline(time.Now().Add(lingerTime))
+		o.sock.linger(time.Now().Add(lingerTime))
 	}
 }
 
-// readerDone says that nobody reads any more, and waits until what is to be
-// written has been and the socket is closed: a broker that ends is not gone
-// before its last packets are.
+// readerDone says that nobody reads any more: the socket is closed when what is
+// to be written has been.
 func (o *outbox) readerDone() {
 	o.mu.Lock()
 	o.closing, o.unread = true, true
 	o.mu.Unlock()
 	o.flush()
+}
+
+// readNoMore says that what the client sends from here on may be lost.
+func (o *outbox) readNoMore() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	for !o.closed {
-		o.progress.Wait()
-	}
+	o.unread = true
+	o.mu.Unlock()
 }
 
 // lingerTime is how long a client may take to close its side after we have
@@ -376,18 +330,16 @@ const lingerTime = time.Second
 // failLocked closes the socket and forgets what waits.
 func (o *outbox) failLocked() {
 	o.releaseLocked()
-	o.staged = nil
+	if o.staging != nil {
+		o.staging.staged = nil
+	}
 	o.closing = true
 	if o.closed {
 		return
 	}
 	o.closed = true
-	o.progress.Broadcast()
-	if o.raw == nil { // closing TLS or WebSocket writes, and may wait
-		go o.net.Close()
-		return
-	}
-	_ = o.net.Close() // the reader sees it and ends the connection
+	o.sock.close() // the reader sees it and ends the connection
+	o.sock.progressed(o)
 }
 
 func (o *outbox) releaseLocked() {

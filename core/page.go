@@ -193,7 +193,7 @@ func (s *session) queuedOf(op *Op) queued {
 	if s.spill != nil && s.spill.ending != nil {
 		subs = s.spill.ending.subs
 	}
-	sub := subs[op.Queued.Filter]
+	sub := subs.get(op.Queued.Filter)
 	if sub == nil { // it was unsubscribed since; what waited is still delivered
 		sub = s.unsubscribed(&op.Queued)
 	}
@@ -244,7 +244,7 @@ func (s *session) isForOthersLocked(q *queued) bool {
 	if g == nil {
 		return false
 	}
-	if sub := s.subs[q.sub.requested]; sub != nil && sub.group == g {
+	if sub := s.subs.get(q.sub.requested); sub != nil && sub.group == g {
 		return s.conn.Load() == nil && g.hasOtherConnected(s)
 	}
 	return g.hasOther(s)
@@ -304,7 +304,7 @@ func (s *session) leftLocked(list []queued, n int) {
 // ending is a session's end while there is something of it in the store.
 type ending struct {
 	client *Client
-	subs   map[string]*subscription
+	subs   subTable
 	ready  bool // what is before the messages in the store has gone to others
 	told   int  // of its messages
 }

@@ -103,11 +103,11 @@ func (c *conn) reserve(r *round, id uint16) (duplicate bool, err error) {
 	if s.received.has(id) {
 		return true, nil
 	}
-	if s.received.n >= c.receiveMaximum && c.version == packet.V5 {
+	if s.received.len() >= c.receiveMaximum && c.version == packet.V5 {
 		return false, refuse(packet.ReceiveMaximumExceeded, fmt.Sprintf("more than %d QoS 2 messages unacknowledged", c.receiveMaximum))
 	}
-	s.received.add(id)
-	if s.persistentLocked() {
+	s.ownReceivedLocked().add(id)
+	if s.keptLocked() {
 		r.batch.add(Op{Kind: PutReceived, Session: s.name, ID: id})
 		s.unkeptLocked(r, id)
 	}
@@ -156,7 +156,7 @@ func (c *conn) unreserve(r *round, id uint16) {
 	s := c.sess
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.owner == c && s.removeReceivedLocked(id) && s.persistentLocked() {
+	if s.owner == c && s.removeReceivedLocked(id) && s.keptLocked() {
 		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: id})
 	}
 }
@@ -168,7 +168,7 @@ func (c *conn) process(r *round, m *Message) (Decision, int) {
 	if d := c.checkName(m); d.refuses() {
 		return d, 0
 	}
-	if !c.rate.allow(1) || !c.byteRate.allow(float64(len(m.Payload))) {
+	if !c.rates.allow(len(m.Payload)) {
 		r.drop(m, nil, CauseRate)
 		return Decision{Verdict: Deny, Reason: packet.QuotaExceeded, Text: "publish rate exceeded", By: "limits"}, 0
 	}
@@ -230,15 +230,14 @@ func (b *Broker) judge(ev *PublishEvent, rt *route) Decision {
 	}
 	m := ev.Message
 	asked, qos, retain := m.Topic, m.QoS, m.Retain
-	byACL := b.askAccess(t, ev.Client, m)
+	byACL := b.askAccess(ev, t, m)
 	if byACL.refuses() {
 		ev.round.drop(m, nil, CauseACL)
 		return byACL
 	}
 	var d Decision
 	if wanted {
-		ev.round.flushIfLong()
-		d = ask(b, t.publish, func(h PublishHook) Decision { return h.OnPublish(ev) })
+		d = ask(ev.round, t.publish, func(h PublishHook) Decision { return h.OnPublish(ev) })
 	}
 	if d.refuses() {
 		ev.round.drop(m, nil, CauseScript)
@@ -254,7 +253,7 @@ func (b *Broker) judge(ev *PublishEvent, rt *route) Decision {
 			return Decision{Verdict: Deny, Reason: packet.UnspecifiedError, Text: "a rule made a message that is not valid: " + err.Error(), By: "broker"}
 		}
 		if b.o.Recheck && len(t.access) > 0 && (m.Topic != asked || m.QoS != qos || m.Retain != retain) {
-			if again := b.askAccess(t, ev.Client, m); again.refuses() {
+			if again := b.askAccess(ev, t, m); again.refuses() {
 				ev.round.drop(m, nil, CauseACL)
 				return again
 			}
@@ -267,12 +266,12 @@ func (b *Broker) judge(ev *PublishEvent, rt *route) Decision {
 	return Decision{}
 }
 
-func (b *Broker) askAccess(t *hookTable, c *Client, m *Message) Decision {
+func (b *Broker) askAccess(pub *PublishEvent, t *hookTable, m *Message) Decision {
 	if len(t.access) == 0 {
 		return Decision{}
 	}
-	ev := &AccessEvent{Client: c, Action: ActionPublish, Topic: m.Topic, QoS: m.QoS, Retain: m.Retain}
-	return ask(b, t.access, func(h AccessHook) Decision { return h.OnAccess(ev) })
+	ev := &AccessEvent{Client: pub.Client, Action: ActionPublish, Topic: m.Topic, QoS: m.QoS, Retain: m.Retain}
+	return ask(pub.round, t.access, func(h AccessHook) Decision { return h.OnAccess(ev) })
 }
 
 // checkMessage validates what hooks may have changed as strictly as the wire.
@@ -393,7 +392,7 @@ func (b *Broker) Publish(t *Turn, m Message, handlers bool) error {
 	}
 	if handlers {
 		ev := &PublishEvent{Turn: Turn{round: r, made: made}, Client: m.Publisher, Message: &m}
-		d := ask(b, b.hooks.Load().publish, func(h PublishHook) Decision { return h.OnPublish(ev) })
+		d := ask(r, b.hooks.Load().publish, func(h PublishHook) Decision { return h.OnPublish(ev) })
 		if d.refuses() {
 			r.drop(&m, nil, CauseScript)
 			ev.settle(d.Verdict != Drop)

@@ -125,7 +125,7 @@ func (s *session) reserveLocked(r *round, q queued) bool {
 		return false
 	}
 	s.b.queuedBytes.Add(int64(q.msg.Weight()))
-	id := s.window.putBack(q)
+	id := s.ownWindowLocked().putBack(q)
 	if q.held.waits() { // in the batch that stores the message
 		s.window.slots[id-1].whole = true
 		r.batch.add(Op{Kind: PutInflight, Session: s.name, Seq: q.seq, ID: id})
@@ -146,7 +146,7 @@ func (s *session) storeFlightLocked(r *round, id uint16) {
 // connection ended [MQTT-4.4.0-1], and for the first time what waited for the
 // store; false if not all could go.
 func (s *session) resendLocked(r *round, c *conn) bool {
-	w := &s.window
+	w := s.window
 	for len(w.resend) > 0 {
 		if w.sent >= c.windowOut {
 			return false
@@ -305,7 +305,7 @@ func (b *Broker) askDeliver(r *round, c *conn, q queued) (*Message, Decision) {
 	}
 	before := m
 	ev := &DeliverEvent{Turn: Turn{round: r}, Client: c.client, Message: &m, Filter: q.sub.filter, QoS: q.sub.qos}
-	d := ask(b, b.hooks.Load().deliver, func(h DeliverHook) Decision {
+	d := ask(r, b.hooks.Load().deliver, func(h DeliverHook) Decision {
 		if !h.WantsDeliver(m.Topic) {
 			return Decision{}
 		}

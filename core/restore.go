@@ -10,7 +10,7 @@ import (
 
 // storedClientLocked is what the store keeps of a session that has s.mu held.
 func (b *Broker) storedClientLocked(s *session) *StoredClient {
-	c := &StoredClient{Client: *s.client, Vars: s.vars.All(), Limits: s.limits, Expiry: s.expiry}
+	c := &StoredClient{Client: *s.client, Vars: s.vars.All(), Limits: *s.limits, Expiry: s.expiry}
 	c.Client.Vars = nil
 	switch {
 	case s.owner != nil:
@@ -188,7 +188,7 @@ func (r *restorer) apply(op Op) error {
 		s.restoreBacklog(op.Backlog)
 		r.waiting += op.Backlog.Count
 	case PutReceived:
-		s.received.add(op.ID)
+		s.ownReceivedLocked().add(op.ID)
 	}
 	return nil
 }
@@ -218,7 +218,7 @@ func (r *restorer) session(op Op) error {
 	in := op.Client
 	client := in.Client
 	client.Vars = &s.vars
-	s.client, s.established, s.stored, s.expiry, s.limits = &client, true, true, in.Expiry, in.Limits
+	s.client, s.established, s.stored, s.expiry, s.limits = &client, true, true, in.Expiry, &in.Limits
 	for k, v := range in.Vars {
 		_ = s.vars.set(k, v) // was checked when it was set
 	}
@@ -252,10 +252,7 @@ func (s *session) restoreSubscription(in *StoredSubscription) {
 		sess: s, requested: in.Requested, filter: in.Filter, full: mounted(s.key.mount, in.Filter), qos: in.QoS,
 		noLocal: in.NoLocal, asPublished: in.RetainAsPublished, handling: in.RetainHandling, id: in.Identifier,
 	}
-	if s.subs == nil {
-		s.subs = make(map[string]*subscription, 1)
-	}
-	s.subs[in.Requested] = sub
+	s.subs.set(sub)
 	s.b.link(sub, groupName)
 }
 
@@ -290,7 +287,7 @@ func (r *restorer) inflight(op *Op) {
 		state = flightPubrec
 	}
 	r.b.queuedBytes.Add(int64(m.q.msg.Weight()))
-	m.s.window.restore(op.ID, m.q, state)
+	m.s.ownWindowLocked().restore(op.ID, m.q, state)
 	r.message = restored{}
 	r.waiting--
 }

@@ -39,7 +39,7 @@ func (b *Broker) retain(r *round, m *Message) Decision {
 	}
 	if len(m.Payload) == 0 {
 		if b.unretain(m.Topic) {
-			r.batch.add(Op{Kind: DeleteRetained, Topic: r.keep(m).Topic})
+			r.forgetRetained(r.keep(m).Topic)
 		}
 		return Decision{}
 	}
@@ -49,10 +49,16 @@ func (b *Broker) retain(r *round, m *Message) Decision {
 		r.drop(m, nil, CauseQueueFull)
 		return Decision{Verdict: Deny, Reason: packet.QuotaExceeded, Text: "too many retained messages", By: "limits.retained"}
 	}
-	if m.Origin != OriginBroker { // $SYS is made anew
+	if b.stores && m.Origin != OriginBroker { // $SYS is made anew
 		r.batch.add(Op{Kind: PutRetained, Queued: StoredMessage{Message: k, ExpiresAt: k.expiresAt}})
 	}
 	return Decision{}
+}
+
+func (r *round) forgetRetained(name string) {
+	if r.b.stores {
+		r.batch.add(Op{Kind: DeleteRetained, Topic: name})
+	}
 }
 
 // keepRetained puts k in place of its topic's retained message; false if there
@@ -145,7 +151,7 @@ func (b *Broker) expireSome() (more bool) {
 		x := heap.Pop(&t.expiring).(*retained)
 		t.tree.Delete(x.msg.Topic)
 		t.bytes -= int64(x.msg.Weight())
-		r.batch.add(Op{Kind: DeleteRetained, Topic: x.msg.Topic})
+		r.forgetRetained(x.msg.Topic)
 		r.drop(x.msg, nil, CauseExpired)
 	}
 	if len(t.expiring) > 0 && t.expiring[0].msg.expiresAt <= now {
@@ -229,7 +235,7 @@ func (b *Broker) newRetainedCursor(sub *subscription) *retainedCursor {
 // filter is replaced, so that their number is bounded by the subscriptions'.
 func (s *session) addRetainedLocked(cursors []*retainedCursor) {
 	for _, c := range cursors {
-		if s.subs[c.sub.requested] != c.sub {
+		if s.subs.get(c.sub.requested) != c.sub {
 			continue // it has been unsubscribed or replaced meanwhile
 		}
 		for i, old := range s.retained {
@@ -279,10 +285,10 @@ func (s *session) queueRetainedLocked(r *round, sub *subscription, m *Message) {
 	if sub.noLocal && m.isFrom(s.key) {
 		return // [MQTT-3.8.3-3]
 	}
-	q := queued{msg: m, sub: sub, ids: sub.ids, qos: min(m.QoS, sub.qos), retain: true}
+	q := queued{msg: m, sub: sub, ids: sub.ids(), qos: min(m.QoS, sub.qos), retain: true}
 	s.seq++
 	q.seq = s.seq
-	if q.qos > 0 && s.persistentLocked() {
+	if q.qos > 0 && s.keptLocked() {
 		s.keepLocked(r, &q)
 	}
 	s.pushLocked(q)

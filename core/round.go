@@ -13,7 +13,9 @@ import (
 // holds the memory that this takes, so that an idle connection holds none.
 type round struct {
 	b       *Broker
-	touched []*outbox
+	flushes *flushes // of the round, or of the loop it is in
+	own     flushes
+	loop    *loop     // of the poller, that handles the connection; mostly nil
 	since   time.Time // of the last flush, where rules have been asked
 	drops   []DroppedEvent
 	untold  bool  // drops are counted only: the round is a dropped hook's
@@ -66,21 +68,20 @@ var rounds = sync.Pool{New: func() any { return new(round) }}
 func (b *Broker) newRound() *round {
 	r := rounds.Get().(*round)
 	r.b = b
+	r.flushes = &r.own
 	return r
 }
 
 // flush writes out what was appended so far.
-func (r *round) flush() {
-	for i, o := range r.touched {
-		o.flush()
-		r.touched[i] = nil
-	}
-	r.touched = r.touched[:0]
-}
+func (r *round) flush() { r.flushes.flush() }
 
-// flushIfLong is called before rules are asked: what was appended is not held
-// back by slow rules for longer than one of them takes.
-func (r *round) flushIfLong() {
+// beforeHooks is called before hooks are asked, which may take long: what was
+// appended is not held back by slow rules for longer than one of them takes,
+// and while rules are slow, the loop's other connections are left to another.
+func (r *round) beforeHooks() {
+	if r.loop != nil {
+		r.loop.beforeHooks()
+	}
 	now := time.Now()
 	switch {
 	case r.since.IsZero():
@@ -91,22 +92,43 @@ func (r *round) flushIfLong() {
 	}
 }
 
+// mayWait is called before the round waits for something: nothing that was
+// appended waits with it, nor do other connections.
+func (r *round) mayWait() {
+	if r.loop != nil {
+		r.loop.stepAside()
+	}
+	r.flush()
+}
+
 // flushAfter is how long a round with rules goes on before it flushes.
 const flushAfter = 2 * time.Millisecond
 
 // end commits what nobody waits for, flushes, tells of what was dropped, and
 // gives the round back.
 func (r *round) end() {
-	r.b.commitNow(r) // what told events have changed
+	r.settle()
 	r.flush()
+	r.reset()
+	rounds.Put(r)
+}
+
+// settle does what must not wait for others: it commits what nobody waits for
+// and tells of what was dropped.
+func (r *round) settle() {
+	r.b.commitNow(r) // what told events have changed
 	for len(r.drops) > 0 {
+		r.flush()
 		drops := r.drops
 		r.drops = nil
 		for i := range drops {
 			r.b.tellDropped(r, &drops[i])
 		}
-		r.flush()
 	}
+}
+
+// reset counts what the round has done and forgets it.
+func (r *round) reset() {
 	r.b.metrics.add(&r.counts)
 	r.counts = counts{}
 	r.untold = false
@@ -120,7 +142,6 @@ func (r *round) end() {
 	if cap(r.scratch) > keepBuffer {
 		r.scratch = nil
 	}
-	rounds.Put(r)
 }
 
 // forget drops what belonged to the message last routed.

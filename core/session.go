@@ -16,7 +16,7 @@ type session struct {
 	// Immutable:
 	b    *Broker
 	key  sessionKey
-	name string // of the key, in the store
+	name string // of the key, in the store, if there is one
 
 	// Atomic:
 	conn    atomic.Pointer[conn] // the live connection: accepted, CONNACK appended; nil while there is none
@@ -33,11 +33,11 @@ type session struct {
 	established bool          // a client was accepted with it
 	stored      bool          // the store knows it
 	expiry      uint32        // seconds after the connection's end; 0 with it, 0xFFFFFFFF never
-	limits      Limits
+	limits      *Limits       // shared, not to be written to
 	vars        Vars
-	subs        map[string]*subscription // by filter as the client wrote it
-	received    idSet                    // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
-	unkept      map[uint16]*held         // of these, with a durable store: the batches that store them
+	subs        subTable
+	received    *idSet           // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
+	unkept      map[uint16]*held // of these, with a durable store: the batches that store them
 	will        *will
 	expiresAt   time.Time // while offline; zero: never
 
@@ -45,18 +45,19 @@ type session struct {
 	queue    queue               // QoS 1 and 2; those in memory that are next
 	spill    *spill              // what lies in the store alone, and what is behind it; nil: nothing
 	removed  map[uint64]struct{} // seqs that left from between others
-	window   window
-	retained []*retainedCursor // subscriptions whose retained messages are on their way
-	pumping  bool              // a goroutine asks deliver hooks
+	window   *window             // noWindow where there is none
+	retained []*retainedCursor   // subscriptions whose retained messages are on their way
+	pumping  bool                // a goroutine asks deliver hooks
 	seq      uint64
 
-	// Guarded by Broker.clock.mu:
-	due   time.Time // session expiry or will delay, whichever is next
-	dueAt int
+	due // session expiry or will delay, whichever is next
 }
 
 // persistent says that the session outlives its connection.
 func (s *session) persistentLocked() bool { return s.expiry > 0 }
+
+// keptLocked says that what changes of the session is stored.
+func (s *session) keptLocked() bool { return s.b.stores && s.persistentLocked() }
 
 // sessions is the table of all sessions, in shards so that connecting clients
 // seldom meet.
@@ -109,7 +110,10 @@ func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
 	if sh.m == nil {
 		sh.m = make(map[sessionKey]*session)
 	}
-	s := &session{b: b, key: k, name: k.String(), seq: b.lastSeq.Load()}
+	s := &session{b: b, key: k, seq: b.lastSeq.Load(), window: &noWindow}
+	if b.stores {
+		s.name = k.String()
+	}
 	s.vars.sess = s
 	sh.m[k] = s
 	return s
@@ -159,10 +163,10 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 	w := s.will
 	s.will = nil
 	subs := s.subs
-	for _, sub := range subs { // before others see that it is gone: they look for another member
+	for sub := range subs.all() { // before others see that it is gone: they look for another member
 		b.unlink(sub)
 	}
-	s.subs = nil
+	s.subs = subTable{}
 	client, sp := s.client, s.spill
 	if s.stored {
 		s.ended = make(chan struct{})
@@ -256,7 +260,7 @@ func (s *session) drainLocked() (left []queued) {
 			left = append(left, q.queued)
 		}
 	}
-	s.window = window{}
+	s.window = &noWindow
 	for _, q := range []*queue{&s.queue0, &s.queue} {
 		for x, ok := s.popLocked(q); ok; x, ok = s.popLocked(q) {
 			left = append(left, x)
@@ -277,7 +281,7 @@ func (s *session) armLocked() {
 		s.stopClockLocked()
 		return
 	}
-	s.b.clock.set(s, next)
+	s.b.clock.set(s, time.Until(next))
 }
 
 func (s *session) stopClockLocked() { s.b.clock.clear(s) }

@@ -145,3 +145,13 @@ type StoredMessage struct {
 	Identifiers []uint32
 	Filter      string // of the subscription that brought it, as requested
 }
+
+// noStore is the store of a broker without one: all there is is in the broker's
+// own memory, and is forgotten with it.
+type noStore struct{}
+
+func (noStore) Load(func(Op) error) error                      { return nil }
+func (noStore) Commit(*Batch, Committed) bool                  { return true }
+func (noStore) Durable() bool                                  { return false }
+func (noStore) Close() error                                   { return nil }
+func (noStore) Waiting(string, uint64, int, int) ([]Op, error) { return nil, nil }

@@ -454,7 +454,7 @@ func stateOf(b *Broker) (lines []string) {
 			return
 		}
 		add("%s expiry=%d user=%q will=%v", s.key.id, s.expiry, s.client.Username, s.will != nil)
-		for _, sub := range s.subs {
+		for sub := range s.subs.all() {
 			add("%s subscription %s q%d nl=%v rap=%v id=%d shared=%v", s.key.id, sub.requested, sub.qos, sub.noLocal, sub.asPublished, sub.id, sub.group != nil)
 		}
 		for _, q := range waitingOf(s) {

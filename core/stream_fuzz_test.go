@@ -5,7 +5,6 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,15 +30,14 @@ func FuzzStream(f *testing.F) {
 			t.Fatal(err)
 		}
 		c := &conn{
-			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, net: sinkConn{}, remote: "fuzz",
-			maxPacket: b.o.HandshakePacketSize, count: new(atomic.Int64),
+			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, remote: "fuzz",
+			maxPacket: int32(b.o.HandshakePacketSize), here: new(listening),
 		}
-		c.acks.fewer.L = &c.acks.mu
-		c.out = newOutbox(b, c.net)
+		c.out.b, c.out.sock = b, newNetSocket(&c.out, sinkConn{})
 		at := min(cut, uint(len(stream)))
 		for _, part := range [][]byte{stream[:at], stream[at:]} {
 			if len(part) > 0 && err == nil {
-				err = c.take(part)
+				err = c.takeRound(part)
 			}
 		}
 		if len(c.rest.buf) > len(stream) {
@@ -60,6 +58,7 @@ func FuzzStream(f *testing.F) {
 			}
 		})
 		b.clock.stop()
+		b.deadlines.stop()
 	})
 }
 

@@ -180,7 +180,7 @@ func (b *Broker) judgeSubscribe(c *conn, ev *SubscribeEvent) Decision {
 	if byACL.refuses() {
 		return byACL
 	}
-	d := ask(b, t.subscribe, func(h SubscribeHook) Decision { return h.OnSubscribe(ev) })
+	d := ask(ev.round, t.subscribe, func(h SubscribeHook) Decision { return h.OnSubscribe(ev) })
 	if d.Verdict == Drop {
 		return Decision{Verdict: Deny, Reason: packet.UnspecifiedError, Text: "drop is no verdict on subscribe", By: d.By}
 	}
@@ -203,7 +203,7 @@ func (b *Broker) askSubscribeAccess(t *hookTable, ev *SubscribeEvent) Decision {
 		return Decision{}
 	}
 	a := &AccessEvent{Client: ev.Client, Action: ActionSubscribe, Topic: ev.Filter, QoS: ev.QoS}
-	return ask(b, t.access, func(h AccessHook) Decision { return h.OnAccess(a) })
+	return ask(ev.round, t.access, func(h AccessHook) Decision { return h.OnAccess(a) })
 }
 
 // checkMade validates what rules may have changed as strictly as the wire.
@@ -261,16 +261,13 @@ func (c *conn) subackCode(j *judged) packet.ReasonCode {
 // subscribeLocked stores one subscription in place of an earlier one of the
 // same filter [MQTT-3.8.4-3]; not ok if it would be one too many.
 func (s *session) subscribeLocked(r *round, j *judged) (existed, ok bool) {
-	old := s.subs[j.requested]
+	old := s.subs.get(j.requested)
 	if old == nil {
-		if n := int64(s.b.metrics.Subscriptions.Load()); len(s.subs) >= s.limits.Subscriptions || n >= int64(s.b.o.TotalSubscriptions) {
+		if n := int64(s.b.metrics.Subscriptions.Load()); s.subs.len() >= s.limits.Subscriptions || n >= int64(s.b.o.TotalSubscriptions) {
 			return false, false
 		}
 	}
-	if s.subs == nil {
-		s.subs = make(map[string]*subscription)
-	}
-	s.subs[j.requested] = j.sub
+	s.subs.set(j.sub)
 	s.b.link(j.sub, j.group)
 	if old != nil {
 		s.b.unlink(old)
@@ -278,7 +275,7 @@ func (s *session) subscribeLocked(r *round, j *judged) (existed, ok bool) {
 			s.relinkLocked(old.full)
 		}
 	}
-	if s.persistentLocked() {
+	if s.keptLocked() {
 		r.batch.add(Op{Kind: PutSubscription, Session: s.name, Subscription: &StoredSubscription{
 			Requested: j.sub.requested, Filter: j.sub.filter, QoS: j.sub.qos, NoLocal: j.sub.noLocal,
 			RetainAsPublished: j.sub.asPublished, RetainHandling: j.sub.handling, Identifier: j.sub.id,
@@ -293,7 +290,7 @@ func (s *session) relinkLocked(full string) {
 	if _, stands := s.b.subs.Get(full, s); stands {
 		return
 	}
-	for _, sub := range s.subs {
+	for sub := range s.subs.all() {
 		if sub.group == nil && sub.full == full {
 			s.b.subs.Set(full, s, sub)
 			return
@@ -319,7 +316,7 @@ func (c *conn) handleUnsubscribe(r *round, h packet.Header, body []byte) error {
 		}
 		group, filter := splitShare(filters[i])
 		ev := &UnsubscribeEvent{Turn: Turn{round: r}, Client: c.client, Filter: filter, Share: group}
-		d := ask(c.b, c.b.hooks.Load().unsubscribe, func(h UnsubscribeHook) Decision { return h.OnUnsubscribe(ev) })
+		d := ask(r, c.b.hooks.Load().unsubscribe, func(h UnsubscribeHook) Decision { return h.OnUnsubscribe(ev) })
 		switch {
 		case d.Verdict == Disconnect:
 			ev.settle(true)
@@ -398,10 +395,10 @@ func (c *conn) leave(r *round, filters []string, events []*UnsubscribeEvent, cod
 // unsubscribeLocked takes away the subscription that the client has by a
 // filter, nil if it has none; orphans are for another member of its group.
 func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscription, orphans []queued) {
-	if sub = s.subs[requested]; sub == nil {
+	if sub = s.subs.get(requested); sub == nil {
 		return nil, nil
 	}
-	delete(s.subs, requested)
+	s.subs.remove(requested)
 	s.b.unlink(sub)
 	s.relinkLocked(sub.full)
 	s.dropRetainedLocked(sub)
@@ -409,7 +406,7 @@ func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscripti
 		orphans = s.takeFirstLocked(func(q *queued) bool { return q.sub.group == sub.group })
 		s.removeLocked(orphans)
 	}
-	if s.persistentLocked() {
+	if s.keptLocked() {
 		r.batch.add(Op{Kind: DeleteSubscription, Session: s.name, Subscription: &StoredSubscription{Requested: sub.requested}})
 	}
 	for i := range orphans {

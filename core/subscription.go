@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"lunamq/core/topic"
 )
@@ -19,10 +20,9 @@ type subscription struct {
 	group       *group // nil unless shared
 	qos         byte
 	noLocal     bool
-	asPublished bool     // retain as published
-	handling    byte     // retain handling
-	id          uint32   // subscription identifier, 0 none
-	ids         []uint32 // the same as a list, made once; set by link
+	asPublished bool   // retain as published
+	handling    byte   // retain handling
+	id          uint32 // subscription identifier, 0 none
 }
 
 // group is the members of one shared subscription (4.8.2). Which member gets a
@@ -47,9 +47,6 @@ type receiver struct {
 // link puts a subscription into the tree.
 func (b *Broker) link(sub *subscription, groupName string) {
 	b.metrics.Subscriptions.Add(1)
-	if sub.id != 0 {
-		sub.ids = []uint32{sub.id}
-	}
 	if groupName == "" {
 		b.subs.Set(sub.full, sub.sess, sub)
 		return
@@ -157,7 +154,15 @@ func (g *group) pick(except *session, qos byte) (receiver, bool) {
 }
 
 func (s *subscription) receiver() receiver {
-	return receiver{sub: s, qos: s.qos, asPublished: s.asPublished, ids: s.ids}
+	return receiver{sub: s, qos: s.qos, asPublished: s.asPublished, ids: s.ids()}
+}
+
+// ids is the subscription identifier as a list; what is sent with it changes nothing of it.
+func (s *subscription) ids() []uint32 {
+	if s.id == 0 {
+		return nil
+	}
+	return unsafe.Slice(&s.id, 1)
 }
 
 // splitShare splits a requested filter into group and filter.

@@ -44,7 +44,7 @@ func (t *tap) close() {
 func (t *tap) ask(r *round, d Direction, p []byte) (ev *PacketEvent, decided Decision) {
 	b := t.c.b
 	ev = &PacketEvent{Turn: Turn{round: r}, Client: t.client.Load(), Direction: d, Type: packet.Type(p[0] >> 4), Bytes: p}
-	decided = ask(b, b.hooks.Load().packet, func(h PacketHook) Decision { return h.OnPacket(ev) })
+	decided = ask(r, b.hooks.Load().packet, func(h PacketHook) Decision { return h.OnPacket(ev) })
 	ev.Delay, ev.Copies = min(ev.Delay, MaxPacketDelay), max(0, min(ev.Copies, MaxPacketCopies))
 	if ev.Copies*len(ev.Bytes) > b.o.OutboxBytes {
 		b.log.Debug("a packet is not duplicated: its copies are too large", "addr", t.c.remote, "by", decided.By)
@@ -145,21 +145,22 @@ func (c *conn) lockFeeding() func() {
 // tapLoop shows what was appended to the hooks, in order, and passes on what
 // they leave of it. It lives until nothing more waits for them.
 func (o *outbox) tapLoop() {
+	t := o.staging
 	o.mu.Lock()
-	for len(o.staged) > 0 && !o.closed {
-		staged := o.staged
-		o.staged, o.tapN = nil, len(staged)
+	for len(t.staged) > 0 && !o.closed {
+		staged := t.staged
+		t.staged, t.n = nil, len(staged)
 		o.mu.Unlock()
 		for len(staged) > 0 {
 			n := packetLength(staged)
-			o.tap.show(o, staged[:n])
+			t.tap.show(o, staged[:n])
 			staged = staged[n:]
 		}
 		o.mu.Lock()
-		o.tapN = 0
-		o.progress.Broadcast()
+		t.n = 0
+		o.sock.progressed(o)
 	}
-	o.tapping = false
+	t.busy = false
 	o.mu.Unlock()
 	o.flush()
 }

@@ -2,7 +2,6 @@ package core
 
 import (
 	"io"
-	"sync/atomic"
 	"testing"
 
 	"lunamq/core/packet"
@@ -29,16 +28,15 @@ func FuzzTappedBytes(f *testing.F) {
 			t.Fatal(err)
 		}
 		c := &conn{
-			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, net: sinkConn{}, remote: "fuzz",
-			maxPacket: b.o.HandshakePacketSize, count: new(atomic.Int64),
+			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, remote: "fuzz",
+			maxPacket: int32(b.o.HandshakePacketSize), here: new(listening),
 		}
-		c.acks.fewer.L = &c.acks.mu
-		c.out = newOutbox(b, c.net) // untapped: what goes is not of interest
+		c.out.b, c.out.sock = b, newNetSocket(&c.out, sinkConn{}) // untapped: what goes is not of interest
 		c.tap = newTap(c)
-		if err := c.take((&packet.Connect{Version: packet.V5, CleanStart: true, ClientID: "a"}).Append(nil)); err != nil {
+		if err := c.takeRound((&packet.Connect{Version: packet.V5, CleanStart: true, ClientID: "a"}).Append(nil)); err != nil {
 			t.Fatal(err)
 		}
-		if c.take([]byte{0xC0, 0}) == nil {
+		if c.takeRound([]byte{0xC0, 0}) == nil {
 			c.lost(io.EOF)
 		}
 		if n := b.metrics.Panics.Load(); n != 0 {
@@ -49,6 +47,7 @@ func FuzzTappedBytes(f *testing.F) {
 		}
 		c.tap.close()
 		b.clock.stop()
+		b.deadlines.stop()
 	})
 }
 

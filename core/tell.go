@@ -6,10 +6,11 @@ import (
 )
 
 // tell tells every hook of what happened. A panic is counted and ends nothing.
-func tell[H any](b *Broker, hooks []H, call func(H)) {
+func tell[H any](r *round, hooks []H, call func(H)) {
+	r.beforeHooks()
 	for _, h := range hooks {
 		func() {
-			defer b.recoverHook(h)
+			defer r.b.recoverHook(h)
 			call(h)
 		}()
 	}
@@ -26,7 +27,7 @@ func (b *Broker) recoverHook(hook any) {
 func (b *Broker) tellConnected(r *round, ev *ConnectedEvent) {
 	if hooks := b.hooks.Load().connected; len(hooks) > 0 {
 		ev.round = r
-		tell(b, hooks, func(h ConnectedHook) { h.OnConnected(ev) })
+		tell(r, hooks, func(h ConnectedHook) { h.OnConnected(ev) })
 		ev.settle(false)
 	}
 }
@@ -34,7 +35,7 @@ func (b *Broker) tellConnected(r *round, ev *ConnectedEvent) {
 func (b *Broker) tellDisconnected(r *round, ev *DisconnectedEvent) {
 	if hooks := b.hooks.Load().disconnected; len(hooks) > 0 {
 		ev.round = r
-		tell(b, hooks, func(h DisconnectedHook) { h.OnDisconnected(ev) })
+		tell(r, hooks, func(h DisconnectedHook) { h.OnDisconnected(ev) })
 		ev.settle(false)
 	}
 }
@@ -42,7 +43,7 @@ func (b *Broker) tellDisconnected(r *round, ev *DisconnectedEvent) {
 func (b *Broker) tellSubscribed(r *round, ev *SubscriptionEvent) {
 	if hooks := b.hooks.Load().subscribed; len(hooks) > 0 {
 		ev.round = r
-		tell(b, hooks, func(h SubscribedHook) { h.OnSubscribed(ev) })
+		tell(r, hooks, func(h SubscribedHook) { h.OnSubscribed(ev) })
 		ev.settle(false)
 	}
 }
@@ -50,7 +51,7 @@ func (b *Broker) tellSubscribed(r *round, ev *SubscriptionEvent) {
 func (b *Broker) tellUnsubscribed(r *round, ev *SubscriptionEvent) {
 	if hooks := b.hooks.Load().unsubscribed; len(hooks) > 0 {
 		ev.round = r
-		tell(b, hooks, func(h UnsubscribedHook) { h.OnUnsubscribed(ev) })
+		tell(r, hooks, func(h UnsubscribedHook) { h.OnUnsubscribed(ev) })
 		ev.settle(false)
 	}
 }
@@ -60,7 +61,7 @@ func (b *Broker) tellUnsubscribed(r *round, ev *SubscriptionEvent) {
 func (b *Broker) tellAcked(r *round, client *Client, done completed) {
 	if hooks := b.hooks.Load().acked; len(hooks) > 0 {
 		ev := &AckedEvent{Turn: Turn{round: r}, Client: client, Topic: done.msg.Topic[len(client.Mount):], QoS: done.qos}
-		tell(b, hooks, func(h AckedHook) { h.OnAcked(ev) })
+		tell(r, hooks, func(h AckedHook) { h.OnAcked(ev) })
 		ev.settle(false)
 	}
 }
@@ -68,7 +69,7 @@ func (b *Broker) tellAcked(r *round, client *Client, done completed) {
 func (b *Broker) tellSessionEnded(r *round, client *Client, reason string) {
 	if hooks := b.hooks.Load().sessionEnded; len(hooks) > 0 {
 		ev := &SessionEndedEvent{Turn: Turn{round: r}, Client: client, Reason: reason}
-		tell(b, hooks, func(h SessionEndedHook) { h.OnSessionEnded(ev) })
+		tell(r, hooks, func(h SessionEndedHook) { h.OnSessionEnded(ev) })
 		ev.settle(false)
 		b.commitNow(r)
 	}
@@ -80,7 +81,7 @@ func (b *Broker) tellDropped(r *round, ev *DroppedEvent) {
 	quiet := b.newRound()
 	quiet.untold = true
 	ev.round = quiet
-	tell(b, b.hooks.Load().dropped, func(h DroppedHook) { h.OnDropped(ev) })
+	tell(r, b.hooks.Load().dropped, func(h DroppedHook) { h.OnDropped(ev) })
 	ev.settle(false)
 	b.commitNow(quiet)
 	quiet.end()

@@ -43,7 +43,7 @@ func (b *Broker) sendWill(r *round, w *will) {
 	m := *w.msg
 	hooks := b.hooks.Load()
 	ev := &WillEvent{Turn: Turn{round: r}, Client: w.client, Message: &m, Delay: w.delay, Reason: w.reason, Text: w.text}
-	d := ask(b, hooks.will, func(h WillHook) Decision { return h.OnWill(ev) })
+	d := ask(r, hooks.will, func(h WillHook) Decision { return h.OnWill(ev) })
 	if d.refuses() {
 		r.drop(&m, nil, CauseScript)
 		ev.settle(d.Verdict != Drop)

@@ -39,6 +39,18 @@ type window struct {
 	resend []uint16 // identifiers to send, in order: of what is sent again, and of what waits for the store
 }
 
+// noWindow is that of the sessions that nothing was in flight to; it is not
+// written to.
+var noWindow window
+
+// ownWindowLocked returns the session's window, made if there is none.
+func (s *session) ownWindowLocked() *window {
+	if s.window == &noWindow {
+		s.window = new(window)
+	}
+	return s.window
+}
+
 // put takes a message in and returns its packet identifier.
 func (w *window) put(q queued) uint16 {
 	var id uint16
@@ -141,6 +153,9 @@ func (w *window) confirm(id uint16) {
 
 // restart marks everything as to be resent on a new connection.
 func (w *window) restart() {
+	if w.used == 0 {
+		return
+	}
 	w.sent = 0
 	w.resend = w.resend[:0]
 	for i := range w.slots {

@@ -39,6 +39,12 @@ func (p *program) run(ctx context.Context) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 
 	p.began = time.Now()
+	p.useMachine()
+	profiles, err := p.openPprof()
+	if err != nil {
+		return err
+	}
+	defer profiles.Close()
 	control, err := p.openControl()
 	switch {
 	case errors.Is(err, errTaken) && p.config.Storage.Kind == "memory": // nothing but the generations of the rules lies in the data folder

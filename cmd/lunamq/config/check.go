@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"path"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ func (d *decoder) check(c *Config) {
 	if c.Storage.Path == "" {
 		d.errorf("storage.path", "must be a folder")
 	}
+	d.checkPprof(c.Process.Pprof)
 	d.checkOffer("mqtt", &c.MQTT.Offer)
 	for _, expiry := range []struct {
 		key   string
@@ -31,6 +33,17 @@ func (d *decoder) checkOffer(section string, o *Offer) {
 	d.checkSeconds(section+".max_keep_alive", o.MaxKeepAlive)
 	if d.isSet(section+".protocols") && len(o.Protocols) == 0 {
 		d.errorf(section+".protocols", `must name at least one of "3.1", "3.1.1" and "5"`)
+	}
+}
+
+// checkPprof lets profiles be read on this machine alone: they show what clients send.
+func (d *decoder) checkPprof(address string) {
+	if address == "off" {
+		return
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		d.errorf("process.pprof", `must be "off", or a loopback address with its port, such as "127.0.0.1:6060"`)
 	}
 }
 

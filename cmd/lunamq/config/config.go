@@ -12,6 +12,7 @@ type Config struct {
 	Scripting Scripting  `toml:"scripting"`
 	Storage   Storage    `toml:"storage"`
 	Sys       Sys        `toml:"sys"`
+	Process   Process    `toml:"process"`
 	Log       Log        `toml:"log"`
 }
 
@@ -144,6 +145,14 @@ type Storage struct {
 // Sys is the section of $SYS/broker.
 type Sys struct {
 	Interval Duration `toml:"interval" word:"off" range:"1s..1d"`
+}
+
+// Process is the section of how the program uses the machine.
+type Process struct {
+	Driver      string `toml:"driver" oneof:"poller|goroutine"`
+	GCPercent   Count  `toml:"gc_percent" range:"10..10000"`
+	MemoryLimit Size   `toml:"memory_limit" word:"unlimited" range:"16MiB..1PiB"`
+	Pprof       string `toml:"pprof"`
 }
 
 // Log is the section of the log.

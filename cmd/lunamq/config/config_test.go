@@ -170,6 +170,8 @@ recheck = false
 packets = true
 [sys]
 interval = "off"
+[process]
+driver = "goroutine"
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +186,7 @@ interval = "off"
 		Subscriptions: 19, TotalQueued: 1<<63 - 1, TotalSubscriptions: core.Unlimited, Retained: 24, RetainedBytes: 25,
 		TopicLevels: 26, MessagesPerEvent: 27, DropOldest: true, QueueQoS0Offline: true, SessionExpiryV3: 24 * time.Hour,
 		MaxSessionExpiry: 0xFFFFFFFF * time.Second, DenyPublishV3Disconnects: true, AuthDefaultDeny: true, Packets: true, Node: "n2",
+		Driver: core.DriverGoroutine,
 	}
 	if diff := cmp.Diff(want, c.Core()); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)

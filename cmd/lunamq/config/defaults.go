@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"time"
 
 	"lunamq/core"
@@ -50,8 +51,9 @@ func Default() *Config {
 			OnDamage: "start",
 			Reserve:  64 << 20,
 		},
-		Sys: Sys{Interval: Duration(o.SysInterval)},
-		Log: Log{Level: "info", Format: "text"},
+		Sys:     Sys{Interval: Duration(o.SysInterval)},
+		Process: Process{Driver: "poller", GCPercent: 100, MemoryLimit: math.MaxInt64, Pprof: "off"},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 	c.Listeners = c.defaultListeners()
 	return c

@@ -42,7 +42,15 @@ func (c *Config) Core() core.Options {
 		ShutdownTimeout:          time.Duration(l.ShutdownTimeout),
 		SysInterval:              time.Duration(c.Sys.Interval),
 		Node:                     c.Node,
+		Driver:                   driver(c.Process.Driver),
 	}
+}
+
+func driver(name string) core.Driver {
+	if name == "goroutine" {
+		return core.DriverGoroutine
+	}
+	return core.DriverPoller
 }
 
 // Options returns what this listener announces and bounds.

@@ -1,0 +1,622 @@
+//go:build linux
+
+package core
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// The poller driver, for plain TCP: an idle connection is a descriptor and its
+// session, with no goroutine, no buffer and no net.Conn. One loop, the leader,
+// waits in epoll and handles what is ready, in line; what was appended
+// meanwhile is flushed once, at the end of the round. Sockets are
+// registered once, edge-triggered, for reading and for writing: nothing is
+// asked of epoll again while a connection goes about its business.
+//
+// A loop that is held up in one connection, by a rule that waits or runs long,
+// or by very many receivers, is relieved by the watchdog: another goroutine
+// takes what was ready and what is to be flushed, and leads on; the one that was
+// held up ends with its connection. While that happens again and again, events that
+// meet rules leave their loop before the rules are asked. A loop that always finds
+// something ready gets a second one beside it, as long as there are processors.
+
+// poller owns the epoll descriptor.
+type poller struct {
+	// Immutable:
+	b    *Broker
+	epfd int
+	wake [2]int // a pipe: what is written ends the loops
+
+	// Atomic:
+	active   atomic.Int32 // loops that handle or wait
+	closed   atomic.Bool
+	watching atomic.Bool  // the watchdog runs
+	wanted   atomic.Bool  // since it last looked
+	cautious atomic.Int32 // ticks of the watchdog that rules are still taken for slow
+
+	conns     descriptors
+	listeners sync.Map // of descriptors to *pollListener
+
+	mu sync.Mutex
+	// Guarded by mu:
+	loops  []*loop // active
+	spare  []*loop // for reuse
+	looked []*loop // the watchdog's, reused
+	ended  sync.WaitGroup
+}
+
+// loop is one goroutine that waits in epoll and handles what is ready.
+type loop struct {
+	p *poller
+
+	// Atomic:
+	beats    atomic.Uint32 // connections and rounds handled
+	waiting  atomic.Bool   // in epoll, for as long as it takes
+	relieved atomic.Bool   // another goes on in its place
+
+	flushes flushes
+
+	mu sync.Mutex
+	// Guarded by mu: what is ready and not handled yet
+	events [readyEvents]syscall.EpollEvent
+	next   int
+	n      int
+
+	// Owned by its goroutine:
+	buf    [loopBuffer]byte
+	eager  int // how far waits have been short lately
+	waits  int
+	streak int // looked-at waits in a row that found something ready at once
+
+	lastBeats uint32 // owned by the watchdog
+}
+
+// readyEvents is how many connections are taken from epoll at once: what they
+// have to say is handled before anything is flushed, so a larger number saves
+// writes under load and costs latency.
+const readyEvents = 64
+
+// loopBuffer is what a loop reads at most from one connection before it writes.
+const loopBuffer = 64 << 10
+
+// interest is what a socket is registered for.
+const (
+	edgeTriggered = -syscall.EPOLLET & (1<<32 - 1)
+	interest      = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
+)
+
+// hangup is what says that reading will find the end.
+const hangup = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
+
+func newPoller(b *Broker) (*poller, error) {
+	epfd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	p := &poller{b: b, epfd: epfd}
+	if err := syscall.Pipe2(p.wake[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		syscall.Close(epfd)
+		return nil, err
+	}
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(p.wake[0])}
+	if err := syscall.EpollCtl(epfd, syscall.EPOLL_CTL_ADD, p.wake[0], &ev); err != nil {
+		p.release()
+		return nil, err
+	}
+	p.mu.Lock()
+	p.startLocked(nil)
+	p.mu.Unlock()
+	return p, nil
+}
+
+// close ends the loops; no connection is left.
+func (p *poller) close() {
+	p.closed.Store(true)
+	_, _ = syscall.Write(p.wake[1], []byte{0})
+	p.ended.Wait()
+	p.release()
+}
+
+func (p *poller) release() {
+	syscall.Close(p.epfd)
+	syscall.Close(p.wake[0])
+	syscall.Close(p.wake[1])
+}
+
+// startLocked starts a loop; one that relieves another takes what is ready there.
+func (p *poller) startLocked(relieves *loop) {
+	var l *loop
+	if n := len(p.spare); n > 0 {
+		l, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		l = &loop{p: p}
+	}
+	l.relieved.Store(false)
+	p.loops = append(p.loops, l)
+	p.active.Add(1)
+	p.ended.Add(1)
+	go l.run(relieves)
+}
+
+// relieve lets another loop go on in the place of l, which is held up.
+func (p *poller) relieve(l *loop) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dropLocked(l) {
+		l.relieved.Store(true)
+		p.startLocked(l)
+	}
+}
+
+// dropLocked takes l out of the active loops; false if it is none.
+func (p *poller) dropLocked(l *loop) bool {
+	for i, x := range p.loops {
+		if x == l {
+			p.loops = append(p.loops[:i], p.loops[i+1:]...)
+			p.active.Add(-1)
+			return true
+		}
+	}
+	return false
+}
+
+// run handles what is ready until the loop is not needed any more.
+func (l *loop) run(relieves *loop) {
+	defer l.p.ended.Done()
+	if relieves != nil {
+		relieves.flushes.flush()
+		l.takeFrom(relieves)
+	}
+	for l.handleReady(); l.wait(); {
+		l.handleReady()
+	}
+	p := l.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.spare) < maxSpareLoops {
+		p.spare = append(p.spare, l)
+	}
+}
+
+// maxSpareLoops bounds the loops, of 64 KiB each, that are kept for the next
+// time one is held up.
+const maxSpareLoops = 2
+
+// takeFrom takes what another loop has not handled yet.
+func (l *loop) takeFrom(other *loop) {
+	other.mu.Lock()
+	n := copy(l.events[:], other.events[other.next:other.n])
+	other.next = other.n
+	other.mu.Unlock()
+	l.mu.Lock()
+	l.next, l.n = 0, n
+	l.mu.Unlock()
+}
+
+// wait takes from epoll what is ready; false ends the loop. Where others handle
+// what is ready, it does not wait for more.
+func (l *loop) wait() bool {
+	p := l.p
+	for {
+		if l.relieved.Load() || p.closed.Load() {
+			return l.leave(true)
+		}
+		alone := p.active.Load() == 1
+		n, err := 0, error(nil)
+		if alone {
+			l.waiting.Store(true)
+			n, err = l.waitAlone()
+			l.waiting.Store(false)
+		} else {
+			n, err = epollNow(p.epfd, l.events[:], 0)
+		}
+		switch {
+		case n > 0:
+			l.mu.Lock()
+			l.next, l.n = 0, n
+			l.mu.Unlock()
+			return true
+		case err != nil && err != syscall.EINTR:
+			p.b.log.Error("epoll", "err", err) // does not happen with a descriptor of our own
+			return l.leave(true)
+		case !alone && !l.leave(false):
+			return false
+		}
+	}
+}
+
+// A wait that is likely to be short is not told to the scheduler, which would
+// watch it: with 5 000 messages a second that took a third of the broker's
+// time, in threads that woke to find nothing to do. Others can have the
+// processor again after shortWait.
+const (
+	shortWait = time.Millisecond
+	mostEager = 8
+	lookEvery = 32 // waits
+	looksBusy = 3 * time.Microsecond
+	busyAfter = 64 // looks
+)
+
+func (l *loop) waitAlone() (n int, err error) {
+	l.waits++
+	look := l.waits%lookEvery == 0
+	if l.eager <= 0 {
+		began := time.Now()
+		n, err = syscall.EpollWait(l.p.epfd, l.events[:], -1)
+		took := time.Since(began)
+		if took < shortWait {
+			l.eager = mostEager
+		}
+		if look {
+			l.look(took)
+		}
+		return n, err
+	}
+	var began time.Time
+	if look {
+		began = time.Now()
+	}
+	n, err = epollNow(l.p.epfd, l.events[:], int(shortWait/time.Millisecond))
+	if n == 0 {
+		l.eager -= mostEager / 2
+	} else if l.eager < mostEager {
+		l.eager++
+	}
+	if look {
+		l.look(time.Since(began))
+	}
+	return n, err
+}
+
+// look counts waits that did not wait: a loop that always finds something ready
+// gets another beside it.
+func (l *loop) look(took time.Duration) {
+	if took > looksBusy {
+		l.streak = 0
+		return
+	}
+	if l.streak++; l.streak < busyAfter {
+		return
+	}
+	l.streak = 0
+	p := l.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.loops) < runtime.GOMAXPROCS(0) && !l.relieved.Load() {
+		p.startLocked(nil)
+	}
+}
+
+// leave takes the loop out of the active ones, and ends it: always if it must,
+// else if another is there to wait. It returns whether the loop goes on.
+func (l *loop) leave(must bool) bool {
+	p := l.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !must && len(p.loops) == 1 {
+		return true
+	}
+	p.dropLocked(l)
+	return false
+}
+
+// handleReady handles what is ready, in one round.
+func (l *loop) handleReady() {
+	r := l.p.b.newRound()
+	r.loop, r.flushes = l, &l.flushes
+	for {
+		l.mu.Lock()
+		if l.next == l.n {
+			l.mu.Unlock()
+			break
+		}
+		ev := l.events[l.next]
+		l.next++
+		l.mu.Unlock()
+		l.beats.Store(l.beats.Load() + 1)
+		l.handle(r, ev)
+	}
+	l.beats.Store(l.beats.Load() + 1)
+	r.flush()
+	r.loop = nil
+	r.reset()
+	rounds.Put(r)
+}
+
+func (l *loop) handle(r *round, ev syscall.EpollEvent) {
+	if ev.Pad == listenerMark {
+		if pl, ok := l.p.listeners.Load(ev.Fd); ok {
+			pl.(*pollListener).accept()
+		}
+		return
+	}
+	if c := l.p.conns.get(int(ev.Fd)); c != nil {
+		c.poll.ready(r, l.buf[:], ev.Events)
+		r.settle()
+	}
+}
+
+// beforeHooks has the loop watched, and leaves its other connections to another
+// while rules are taken for slow.
+func (l *loop) beforeHooks() {
+	l.watch()
+	if l.p.cautious.Load() > 0 {
+		l.stepAside()
+	}
+}
+
+// stepAside leaves the loop's other connections to another.
+func (l *loop) stepAside() {
+	if !l.relieved.Load() {
+		l.p.relieve(l)
+	}
+}
+
+// The watchdog looks at the loops every few milliseconds while they do what may
+// take long, and rests after a while in which they did nothing.
+const (
+	watchEvery = 4 * time.Millisecond
+	restAfter  = 25  // ticks
+	slowFor    = 250 // ticks after a loop was held up
+)
+
+// watch starts the watchdog: rules are to be asked, or very many receivers served.
+func (l *loop) watch() {
+	p := l.p
+	p.wanted.Store(true)
+	if !p.watching.Load() && p.watching.CompareAndSwap(false, true) {
+		p.ended.Add(1)
+		go p.watchLoop()
+	}
+}
+
+func (p *poller) watchLoop() {
+	defer p.ended.Done()
+	for idle := 0; idle < restAfter && !p.closed.Load(); idle++ {
+		time.Sleep(watchEvery)
+		if p.relieveHeldUp() || p.wanted.Swap(false) {
+			idle = 0
+		}
+	}
+	p.watching.Store(false)
+}
+
+// relieveHeldUp relieves the loops that have not got on since the last time.
+// While rules are taken for slow, it is true.
+func (p *poller) relieveHeldUp() bool {
+	n := p.cautious.Load()
+	if n > 0 {
+		p.cautious.Store(n - 1)
+	}
+	p.mu.Lock()
+	loops := append(p.looked[:0], p.loops...)
+	p.looked = loops
+	p.mu.Unlock()
+	for _, l := range loops {
+		beats := l.beats.Load()
+		if beats == l.lastBeats && !l.waiting.Load() {
+			p.cautious.Store(slowFor)
+			p.relieve(l)
+		}
+		l.lastBeats = beats
+	}
+	return n > 0
+}
+
+// descriptors finds a connection by its descriptor.
+type descriptors struct {
+	mu     sync.Mutex
+	chunks atomic.Pointer[[]*descriptorChunk]
+}
+
+type descriptorChunk [1024]atomic.Pointer[conn]
+
+func (d *descriptors) get(fd int) *conn {
+	chunks := d.chunks.Load()
+	if chunks == nil || fd/len(descriptorChunk{}) >= len(*chunks) {
+		return nil
+	}
+	return (*chunks)[fd/len(descriptorChunk{})][fd%len(descriptorChunk{})].Load()
+}
+
+func (d *descriptors) set(fd int, c *conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var chunks []*descriptorChunk
+	if old := d.chunks.Load(); old != nil {
+		chunks = *old
+	}
+	if fd/len(descriptorChunk{}) >= len(chunks) {
+		chunks = append([]*descriptorChunk(nil), chunks...)
+		for fd/len(descriptorChunk{}) >= len(chunks) {
+			chunks = append(chunks, new(descriptorChunk))
+		}
+		d.chunks.Store(&chunks)
+	}
+	chunks[fd/len(descriptorChunk{})][fd%len(descriptorChunk{})].Store(c)
+}
+
+// pollListener accepts connections for the poller, in its loops.
+type pollListener struct {
+	// Immutable:
+	p    *poller
+	l    *Listener
+	here *listening
+
+	mu sync.RWMutex // held to read while fd is used
+	fd int          // -1 once it is closed
+
+	failures atomic.Int32 // in a row
+}
+
+// servePolled serves a listener with the poller until the broker ends; false if
+// the poller is not for it.
+func (b *Broker) servePolled(l *Listener, here *listening) (bool, error) {
+	tcp, ok := l.Net.(*net.TCPListener)
+	if !ok || b.o.Driver != DriverPoller {
+		return false, nil
+	}
+	p, err := b.startPoller()
+	if err != nil {
+		return true, err
+	}
+	fd, err := takeOver(tcp)
+	if err != nil {
+		return true, err
+	}
+	pl := &pollListener{p: p, l: l, here: here, fd: fd}
+	p.listeners.Store(int32(fd), pl)
+	inherit(fd)
+	if err = pl.arm(syscall.EPOLL_CTL_ADD); err == nil {
+		<-here.closed
+		err = ErrClosed
+	}
+	p.listeners.CompareAndDelete(int32(fd), pl)
+	pl.mu.Lock()
+	pl.fd = -1
+	pl.mu.Unlock()
+	closeDescriptor(fd)
+	return true, err
+}
+
+// takeOver duplicates the listener's descriptor and closes the listener, so that
+// the runtime's own poller does not wake a thread for each connection as well.
+// Both are of one socket: it never stops listening.
+func takeOver(tcp *net.TCPListener) (fd int, err error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	ctlErr := raw.Control(func(from uintptr) {
+		got, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, from, syscall.F_DUPFD_CLOEXEC, 0)
+		if fd = int(got); errno != 0 {
+			err = errno
+		}
+	})
+	if err = errors.Join(ctlErr, err); err != nil {
+		return -1, err
+	}
+	return fd, tcp.Close()
+}
+
+func (b *Broker) startPoller() (p *poller, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.poller == nil {
+		b.poller, err = newPoller(b)
+	}
+	return b.poller, err
+}
+
+// listenerMark tells the descriptor of a listener from one of a connection.
+const listenerMark = 1
+
+func (pl *pollListener) arm(op int) error {
+	pl.mu.RLock()
+	defer pl.mu.RUnlock()
+	if pl.fd < 0 {
+		return nil
+	}
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | edgeTriggered, Fd: int32(pl.fd), Pad: listenerMark}
+	return syscall.EpollCtl(pl.p.epfd, op, pl.fd, &ev)
+}
+
+// acceptsInARow is how many connections are accepted before it is the others' turn.
+const acceptsInARow = 64
+
+// accept accepts what waits.
+func (pl *pollListener) accept() {
+	for range acceptsInARow {
+		fd, peer, err := pl.acceptOne()
+		switch err {
+		case nil:
+			pl.failures.Store(0)
+			pl.p.b.admit(pl.l, pl.here, arrival{poller: pl.p, fd: fd, remote: sockaddrText(peer)})
+		case syscall.EAGAIN, net.ErrClosed:
+			return
+		case syscall.EINTR, syscall.ECONNABORTED: // the client has gone already
+		default:
+			delay := pl.p.b.acceptFailed(pl.l, err, int(pl.failures.Add(1)))
+			time.AfterFunc(delay, func() { _ = pl.arm(syscall.EPOLL_CTL_MOD) })
+			return
+		}
+	}
+	_ = pl.arm(syscall.EPOLL_CTL_MOD)
+}
+
+func (pl *pollListener) acceptOne() (int, syscall.Sockaddr, error) {
+	pl.mu.RLock()
+	defer pl.mu.RUnlock()
+	if pl.fd < 0 {
+		return -1, nil, net.ErrClosed
+	}
+	return syscall.Accept4(pl.fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+}
+
+// inherit sets on a listening socket what Linux hands on to the accepted ones:
+// what package net sets on each of its own, at four system calls a connection.
+func inherit(fd int) {
+	const idle, interval, count = 15, 15, 9 // seconds; as package net
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, idle)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, interval)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, count)
+}
+
+func sockaddrText(sa syscall.Sockaddr) string {
+	switch a := sa.(type) {
+	case *syscall.SockaddrInet4:
+		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port}).String()
+	case *syscall.SockaddrInet6:
+		return (&net.TCPAddr{IP: a.Addr[:], Port: a.Port, Zone: zone(a.ZoneId)}).String()
+	}
+	return "local"
+}
+
+func zone(id uint32) string {
+	if id == 0 {
+		return ""
+	}
+	if i, err := net.InterfaceByIndex(int(id)); err == nil {
+		return i.Name
+	}
+	return ""
+}
+
+// add begins to serve a connection.
+func (p *poller) add(c *conn) {
+	c.b.deadlines.set(c, c.b.o.HandshakeTimeout)
+	p.conns.set(int(c.poll.fd), c)
+	ev := syscall.EpollEvent{Events: interest, Fd: c.poll.fd}
+	if err := syscall.EpollCtl(p.epfd, syscall.EPOLL_CTL_ADD, int(c.poll.fd), &ev); err != nil {
+		c.b.log.Error("epoll refused a connection", "addr", c.remote, "err", err)
+		c.poll.take()
+		c.out.abort()
+		c.poll.yield()
+	}
+}
+
+// init makes the socket c's.
+func (s *pollSocket) init(c *conn, a arrival) {
+	s.p, s.c, s.fd = a.poller, c, int32(a.fd)
+	c.out.sock = s
+}
+
+func closeDescriptor(fd int) { _ = syscall.Close(fd) }
+
+// epollNow waits without telling the scheduler; a signal of the scheduler ends it.
+func epollNow(epfd int, events []syscall.EpollEvent, milliseconds int) (int, error) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(milliseconds), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

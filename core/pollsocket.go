@@ -1,0 +1,370 @@
+//go:build linux
+
+package core
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// pollSocket is a connection of the poller: its descriptor, and whose turn it
+// is to read from it.
+type pollSocket struct {
+	// Immutable:
+	p  *poller
+	c  *conn
+	fd int32
+
+	// Atomic:
+	turn   atomic.Uint32 // who reads
+	paused atomic.Bool   // nobody reads until there is room again
+	full   atomic.Bool   // outbox.full
+	dead   atomic.Bool   // outbox.closed
+
+	// Owned by who has the turn:
+	discarding bool // what comes is not handled any more
+	discarded  int  // bytes of that
+	over       bool // nothing more is read
+
+	// Guarded by the outbox's mu:
+	timer *time.Timer // while the socket is full, or half closed
+	until int64       // when it fires for good, unix nanoseconds
+	freed bool        // the descriptor is closed
+}
+
+// The turns.
+const (
+	turnFree  = iota
+	turnTaken // one goroutine handles what comes
+	turnAgain // and more has come since
+)
+
+// take takes the turn; false leaves it to who has it to look again.
+func (s *pollSocket) take() bool {
+	for {
+		switch s.turn.Load() {
+		case turnFree:
+			if s.turn.CompareAndSwap(turnFree, turnTaken) {
+				return true
+			}
+		case turnTaken:
+			if s.turn.CompareAndSwap(turnTaken, turnAgain) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// ready handles what epoll has said of the socket. The round is the loop's.
+func (s *pollSocket) ready(r *round, buf []byte, events uint32) {
+	if events&(syscall.EPOLLOUT|hangup) != 0 && s.full.Load() {
+		s.writable()
+	}
+	if events&(syscall.EPOLLIN|hangup) == 0 || !s.take() {
+		return
+	}
+	s.read(r, buf, events)
+	s.yield()
+}
+
+// yield gives the turn up, and ends the connection if its socket has been
+// closed. If more has come meanwhile, epoll tells of it again, so that what was
+// appended is flushed first.
+func (s *pollSocket) yield() {
+	for {
+		if s.dead.Load() {
+			s.finish()
+		}
+		switch {
+		case s.turn.CompareAndSwap(turnTaken, turnFree):
+			return
+		case s.dead.Load():
+			s.turn.Store(turnTaken)
+		default:
+			s.turn.Store(turnFree)
+			s.rearm()
+			return
+		}
+	}
+}
+
+// readsInARow is how often one connection fills the buffer before it is the
+// others' turn.
+const readsInARow = 4
+
+// read reads and handles what is there.
+func (s *pollSocket) read(r *round, buf []byte, events uint32) {
+	if s.paused.Load() && events&hangup == 0 {
+		return
+	}
+	for i := 0; !s.over && !s.dead.Load(); i++ {
+		if i == readsInARow {
+			s.rearm()
+			return
+		}
+		n, again, err := readDescriptor(s.fd, buf)
+		switch {
+		case again:
+			return
+		case n > 0:
+			s.c.b.metrics.BytesReceived.Add(int64(n))
+			s.handle(r, buf[:n])
+		default:
+			s.end(err)
+		}
+		if s.over || s.pause() || n < len(buf) && events&hangup == 0 { // edge-triggered: what comes after a short read is told
+			return
+		}
+	}
+}
+
+// end takes in that nothing more can be read.
+func (s *pollSocket) end(err error) {
+	if err == nil {
+		err = io.EOF
+	}
+	if !s.discarding {
+		s.c.lost(err)
+	}
+	s.over = true
+	s.c.out.readerDone()
+}
+
+// handle hands what was read to the protocol.
+func (s *pollSocket) handle(r *round, p []byte) {
+	c := s.c
+	if s.discarding {
+		if s.discarded += len(p); s.discarded > discardBytes {
+			s.end(nil)
+		}
+		return
+	}
+	switch err := c.take(r, p); err {
+	case nil:
+		unlock := c.lockFeeding()
+		s.discarding = c.state == stateEnded
+		unlock()
+		if !s.discarding {
+			return
+		}
+	case errWaitForEnd:
+		go c.stopWhenTold()
+	}
+	s.discarding = true
+	c.stopTimer()
+	unlock := c.lockFeeding()
+	c.state = stateEnded
+	unlock()
+}
+
+// pause stops reading while the client does not take what it is sent, or the
+// store what it sends; resume goes on.
+func (s *pollSocket) pause() bool {
+	if s.discarding || s.c.mayRead() {
+		return false
+	}
+	s.paused.Store(true)
+	if s.c.mayRead() { // since then
+		s.resume()
+	}
+	return true
+}
+
+// isPolled says that the connection is the poller's.
+func (s *pollSocket) isPolled() bool { return s.c != nil }
+
+// isPaused says that what the client has sent is not known; never of other drivers.
+func (s *pollSocket) isPaused() bool { return s.paused.Load() }
+
+// resumeIfMay goes on reading when answers have left for the client.
+func (s *pollSocket) resumeIfMay() {
+	if s.paused.Load() && s.c.mayRead() {
+		s.resume()
+	}
+}
+
+func (s *pollSocket) resume() {
+	if s.paused.CompareAndSwap(true, false) {
+		s.rearm()
+	}
+}
+
+// rearm lets epoll tell of the socket again, if it is ready for anything.
+func (s *pollSocket) rearm() {
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.rearmLocked()
+}
+
+func (s *pollSocket) rearmLocked() {
+	if !s.freed {
+		ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
+		_ = syscall.EpollCtl(s.p.epfd, syscall.EPOLL_CTL_MOD, int(s.fd), &ev)
+	}
+}
+
+// finish ends a connection whose socket has been closed: here alone the
+// descriptor is, so that none is read from or written to that has another
+// connection's number.
+func (s *pollSocket) finish() {
+	if !s.over {
+		s.end(net.ErrClosed)
+	}
+	c := s.c
+	unlock := c.lockFeeding()
+	c.state = stateEnded
+	unlock()
+	c.stopTimer()
+	if c.tap != nil {
+		c.tap.close()
+	}
+	if s.free() {
+		c.b.forget(c)
+	}
+}
+
+// free closes the descriptor, once.
+func (s *pollSocket) free() bool {
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.freed {
+		return false
+	}
+	s.freed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.p.conns.set(int(s.fd), nil) // before the number may come again
+	_ = syscall.Close(int(s.fd))
+	return true
+}
+
+// writable goes on writing to a socket that was full.
+func (s *pollSocket) writable() {
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.full || o.closed {
+		return
+	}
+	before := o.waitingLocked()
+	o.writeLocked()
+	if o.closed || o.waitingLocked() == before {
+		return
+	}
+	if len(o.buf) == o.sent {
+		s.timer.Stop()
+		s.full.Store(false)
+		o.emptiedLocked()
+	} else {
+		s.deadlineLocked(o)
+	}
+	s.progressed(o)
+}
+
+func (s *pollSocket) write(p []byte) (int, error) { return writeDescriptor(s.fd, p) }
+
+// empty waits for epoll to say that the socket can be written to, at most for
+// the timeout.
+func (s *pollSocket) empty(o *outbox) {
+	s.full.Store(true)
+	s.deadlineLocked(o)
+	s.rearmLocked() // it may have been writable again before it was said to be full
+}
+
+// deadlineLocked gives the socket its time to take something.
+func (s *pollSocket) deadlineLocked(o *outbox) {
+	until := time.Now().Add(o.b.o.WriteTimeout)
+	if by := o.closeBy; by != 0 && by < until.UnixNano() {
+		until = time.Unix(0, by)
+	}
+	s.setTimerLocked(until)
+}
+
+func (s *pollSocket) setTimerLocked(until time.Time) {
+	s.until = until.UnixNano()
+	if s.timer == nil {
+		s.timer = time.AfterFunc(time.Until(until), s.onTimer)
+		return
+	}
+	s.timer.Reset(time.Until(until))
+}
+
+// onTimer closes a socket that took nothing, or whose client did not close its half.
+func (s *pollSocket) onTimer() {
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || !o.full && !o.halved || time.Now().UnixNano() < s.until {
+		return
+	}
+	o.late = o.full
+	o.failLocked()
+}
+
+func (s *pollSocket) hurry(o *outbox) {
+	if o.full {
+		s.deadlineLocked(o)
+	}
+}
+
+func (s *pollSocket) closeWrite() bool { return syscall.Shutdown(int(s.fd), syscall.SHUT_WR) == nil }
+
+func (s *pollSocket) linger(until time.Time) { s.setTimerLocked(until) }
+
+// close leaves the end to who has the turn to read, or to whom epoll tells of it.
+func (s *pollSocket) close() {
+	s.dead.Store(true)
+	if s.take() {
+		s.turn.Store(turnFree)
+		_ = syscall.Shutdown(int(s.fd), syscall.SHUT_RDWR)
+		s.rearmLocked()
+	}
+}
+
+func (s *pollSocket) progressed(o *outbox) {
+	if s.paused.Load() && !o.isOverLocked() && s.paused.CompareAndSwap(true, false) {
+		s.rearmLocked()
+	}
+}
+
+// readDescriptor and writeDescriptor do not tell the scheduler of the system
+// call, which does not block: that is a tenth of a short one.
+
+func readDescriptor(fd int32, p []byte) (n int, again bool, err error) {
+	for {
+		got, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch errno {
+		case 0:
+			return int(got), false, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, errno
+		}
+	}
+}
+
+func writeDescriptor(fd int32, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, errno
+		}
+	}
+}
