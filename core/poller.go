@@ -30,9 +30,10 @@ import (
 // poller owns the epoll descriptor.
 type poller struct {
 	// Immutable:
-	b    *Broker
-	epfd int
-	wake [2]int // a pipe: what is written ends the loops
+	b      *Broker
+	epfd   int
+	single bool   // there is one processor, which others need while a loop waits
+	wake   [2]int // a pipe: what is written ends the loops
 
 	// Atomic:
 	active   atomic.Int32 // loops that handle or wait
@@ -103,7 +104,7 @@ func newPoller(b *Broker) (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{b: b, epfd: epfd}
+	p := &poller{b: b, epfd: epfd, single: runtime.GOMAXPROCS(0) == 1}
 	if err := syscall.Pipe2(p.wake[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
 		syscall.Close(epfd)
 		return nil, err
@@ -243,7 +244,7 @@ func (l *loop) wait() bool {
 // time, in threads that woke to find nothing to do. Others can have the
 // processor again after shortWait.
 const (
-	shortWait = time.Millisecond
+	shortWait = 4 * time.Millisecond
 	mostEager = 8
 	lookEvery = 32 // waits
 	looksBusy = 3 * time.Microsecond
@@ -253,7 +254,7 @@ const (
 func (l *loop) waitAlone() (n int, err error) {
 	l.waits++
 	look := l.waits%lookEvery == 0
-	if l.eager <= 0 {
+	if l.eager <= 0 || l.p.single {
 		began := time.Now()
 		n, err = syscall.EpollWait(l.p.epfd, l.events[:], -1)
 		took := time.Since(began)
