@@ -25,8 +25,9 @@ const (
 	largeReadBuffer = 64 << 10
 )
 
-// readStanding is the size of the buffer of a connection that cannot borrow.
-const readStanding = 4 << 10
+// readStanding is the size of the buffer of a connection that cannot borrow
+// before it waits. One that fills it borrows for its next read.
+const readStanding = 512
 
 var (
 	readBuffers      = sync.Pool{New: func() any { return new([readBuffer]byte) }}
@@ -49,13 +50,15 @@ type reader struct {
 	err      error
 }
 
-// serve runs a connection from accept to its end.
+// serve begins a connection. What comes after the handshake, and after each of
+// the first rounds, has a goroutine of its own: the stack that TLS, CONNECT and
+// SUBSCRIBE have taken is not kept by an idle client.
 func (c *conn) serve() {
-	defer c.b.forget(c)
 	if err := c.handshake(); err != nil {
 		c.stopTimer()
 		c.out.abort()
 		c.b.log.Info("handshake failed", "addr", c.remote, "listener", c.listener.Name, "err", err)
+		c.b.forget(c)
 		return
 	}
 	rd := &reader{c: c, sock: c.out.sock.(*netSocket)}
@@ -64,6 +67,15 @@ func (c *conn) serve() {
 	if rd.raw != nil {
 		rd.try = rd.tryRead
 	}
+	go rd.loop(firstRounds)
+}
+
+// firstRounds is how many rounds have a goroutine of their own.
+const firstRounds = 3
+
+// loop reads from a connection until its end; while it is fresh, one round.
+func (rd *reader) loop(fresh int) {
+	c := rd.c
 	for ended := false; !ended; {
 		buf, err := rd.read()
 		c.b.metrics.BytesReceived.Add(int64(len(buf)))
@@ -82,7 +94,12 @@ func (c *conn) serve() {
 		unlock()
 		rd.sock.waitForRoom(&c.out)
 		c.waitForStore(most)
+		if fresh > 0 && !ended {
+			go rd.loop(fresh - 1)
+			return
+		}
 	}
+	defer c.b.forget(c)
 	unlock := c.lockFeeding()
 	c.state = stateEnded
 	unlock()
@@ -167,7 +184,7 @@ func (c *conn) take(r *round, buf []byte) error {
 	}
 	c.rest.add(buf)
 	if len(c.rest.buf) < int(c.need) {
-		if len(buf) >= largeProgress {
+		if n := len(c.rest.buf); n/largeProgress > (n-len(buf))/largeProgress {
 			c.spoke()
 		}
 		return nil
@@ -182,12 +199,18 @@ func (c *conn) take(r *round, buf []byte) error {
 // read returns what came next: valid until giveBack.
 func (rd *reader) read() ([]byte, error) {
 	if rd.raw == nil {
-		if rd.standing == nil {
+		buf := rd.standing
+		switch {
+		case rd.filled:
+			buf = rd.borrow()
+		case buf == nil:
 			rd.standing = make([]byte, readStanding)
+			buf = rd.standing
 		}
-		n, err := rd.net.Read(rd.standing)
+		n, err := rd.net.Read(buf)
+		rd.filled = n == len(buf)
 		if n > 0 {
-			return rd.standing[:n], nil
+			return buf[:n], nil
 		}
 		if err == nil {
 			err = io.ErrNoProgress

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
@@ -48,4 +50,43 @@ func (p *program) openPprof() (io.Closer, error) {
 	}()
 	p.log.Info("profiles are served", "url", "http://"+l.Addr().String()+"/debug/pprof/")
 	return s, nil
+}
+
+// Memory that a burst has left behind is given back to the system when it is
+// over: Go itself collects garbage every two minutes where nothing is
+// allocated, and gives back what is free slowly, lest it be needed again.
+const (
+	quietLook  = 2 * time.Second
+	quietBelow = 256 << 10 // bytes allocated between two looks
+	worthwhile = 4 << 20   // bytes allocated since memory was last given back
+	giveShare  = 100       // the time between two is at least so many times what one takes
+)
+
+// giveBackLoop gives memory back while the broker has little to do.
+func giveBackLoop(ctx context.Context) {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	read := func() uint64 {
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	look := time.NewTicker(quietLook)
+	defer look.Stop()
+	var last, given uint64
+	var earliest time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		now := read()
+		quiet := now-last < quietBelow
+		last = now
+		if !quiet || now-given < worthwhile || time.Now().Before(earliest) {
+			continue
+		}
+		began := time.Now()
+		debug.FreeOSMemory()
+		given, earliest = now, time.Now().Add(giveShare*time.Since(began))
+	}
 }

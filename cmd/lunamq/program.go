@@ -79,6 +79,9 @@ func (p *program) run(ctx context.Context) error {
 	if !p.alone {
 		control.serve()
 	}
+	working, done := context.WithCancel(ctx)
+	defer done()
+	go giveBackLoop(working)
 	p.report()
 	return p.wait(ctx, signals, served)
 }
