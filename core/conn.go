@@ -119,9 +119,8 @@ func (c *conn) hasRoom() bool { return c.sess.backlog.Load() == 0 && c.out.hasRo
 
 // receive takes what a read brought and answers it.
 func (c *conn) receive(r *round, buf []byte) (consumed int, err error) {
-	if c.tap != nil {
-		c.tap.feeding.Lock()
-		defer c.tap.feeding.Unlock()
+	if c.tap != nil { // asked here, too: a deferred call costs each read
+		defer c.lockFeeding(r)()
 	}
 	c.busy.Store(true)
 	defer func() {

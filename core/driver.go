@@ -82,13 +82,13 @@ func (rd *reader) loop(fresh int) {
 		if err == nil {
 			err = c.takeRound(buf)
 		} else {
-			c.lost(err)
+			c.lostAlone(err)
 		}
 		rd.giveBack()
 		if err != nil {
 			break
 		}
-		unlock := c.lockFeeding()
+		unlock := c.lockFeeding(nil)
 		most := c.receiveMaximum
 		ended = c.state == stateEnded
 		unlock()
@@ -100,7 +100,7 @@ func (rd *reader) loop(fresh int) {
 		}
 	}
 	defer c.b.forget(c)
-	unlock := c.lockFeeding()
+	unlock := c.lockFeeding(nil)
 	c.state = stateEnded
 	unlock()
 	if c.tap != nil {
@@ -112,10 +112,16 @@ func (rd *reader) loop(fresh int) {
 	rd.sock.waitClosed(&c.out)
 }
 
-// lost ends a connection whose socket has ended.
-func (c *conn) lost(err error) {
-	defer c.lockFeeding()()
+// lostAlone is lost in a round of its own.
+func (c *conn) lostAlone(err error) {
 	r := c.b.newRound()
+	c.lost(r, err)
+	r.end()
+}
+
+// lost ends a connection whose socket has ended.
+func (c *conn) lost(r *round, err error) {
+	defer c.lockFeeding(r)()
 	switch {
 	case c.out.tookNothing():
 		err = &stop{reason: packet.UnspecifiedError, text: "took nothing for " + c.b.o.WriteTimeout.String(), by: ByBroker, silent: true}
@@ -123,7 +129,6 @@ func (c *conn) lost(err error) {
 		err = errors.New("closed by the peer without DISCONNECT")
 	}
 	c.end(r, err)
-	r.end()
 }
 
 // handshake agrees on what comes before MQTT (TLS, WebSocket), under the one

@@ -143,6 +143,9 @@ func (p *poller) startLocked(relieves *loop) {
 		l = &loop{p: p}
 	}
 	l.relieved.Store(false)
+	if relieves != nil {
+		l.takeFrom(relieves)
+	}
 	p.loops = append(p.loops, l)
 	p.active.Add(1)
 	p.ended.Add(1)
@@ -176,7 +179,6 @@ func (l *loop) run(relieves *loop) {
 	defer l.p.ended.Done()
 	if relieves != nil {
 		relieves.flushes.flush()
-		l.takeFrom(relieves)
 	}
 	for l.handleReady(); l.wait(); {
 		l.handleReady()
@@ -196,7 +198,8 @@ func (l *loop) run(relieves *loop) {
 // time one is held up.
 const maxSpareLoops = 2
 
-// takeFrom takes what another loop has not handled yet.
+// takeFrom takes what another loop has not handled yet, before l may be relieved
+// itself: it would keep what it took after that.
 func (l *loop) takeFrom(other *loop) {
 	other.mu.Lock()
 	n := copy(l.events[:], other.events[other.next:other.n])
@@ -428,13 +431,22 @@ func (l *loop) watch() {
 
 func (p *poller) watchLoop() {
 	defer p.ended.Done()
-	for idle := 0; idle < restAfter && !p.closed.Load(); idle++ {
+	for idle := 0; idle < restAfter || !p.rest(); idle++ {
+		if p.closed.Load() {
+			return
+		}
 		time.Sleep(watchEvery)
 		if p.relieveHeldUp() || p.wanted.Swap(false) {
 			idle = 0
 		}
 	}
+}
+
+// rest lets the watchdog end, unless it has been wanted since it last looked: who
+// wanted it saw it running.
+func (p *poller) rest() bool {
 	p.watching.Store(false)
+	return !p.wanted.Load() || !p.watching.CompareAndSwap(false, true)
 }
 
 // relieveHeldUp relieves the loops that have not got on since the last time.
@@ -643,13 +655,9 @@ func zone(id uint32) string {
 // add begins to serve a connection.
 func (p *poller) add(c *conn) {
 	c.b.deadlines.set(c, c.b.o.HandshakeTimeout)
-	p.conns.set(int(c.poll.fd), c)
-	ev := syscall.EpollEvent{Events: interest, Fd: c.poll.fd}
-	if err := syscall.EpollCtl(p.epfd, syscall.EPOLL_CTL_ADD, int(c.poll.fd), &ev); err != nil {
+	if err := c.poll.enter(); err != nil {
 		c.b.log.Error("epoll refused a connection", "addr", c.remote, "err", err)
-		c.poll.take()
-		c.out.abort()
-		c.poll.yield()
+		c.poll.refused()
 	}
 }
 

@@ -43,6 +43,17 @@ const (
 	turnAgain // and more has come since
 )
 
+// enter has epoll tell of the socket. Until then it is not closed, whatever an
+// event says that was meant for the one that had its number before.
+func (s *pollSocket) enter() error {
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.p.conns.set(int(s.fd), s.c)
+	ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
+	return syscall.EpollCtl(s.p.epfd, syscall.EPOLL_CTL_ADD, int(s.fd), &ev)
+}
+
 // take takes the turn; false leaves it to who has it to look again.
 func (s *pollSocket) take() bool {
 	for {
@@ -70,16 +81,16 @@ func (s *pollSocket) ready(r *round, buf []byte, events uint32) {
 		return
 	}
 	s.read(r, buf, events)
-	s.yield()
+	s.yield(r)
 }
 
 // yield gives the turn up, and ends the connection if its socket has been
 // closed. If more has come meanwhile, epoll tells of it again, so that what was
 // appended is flushed first.
-func (s *pollSocket) yield() {
+func (s *pollSocket) yield(r *round) {
 	for {
 		if s.dead.Load() {
-			s.finish()
+			s.finish(r)
 		}
 		switch {
 		case s.turn.CompareAndSwap(turnTaken, turnFree):
@@ -116,7 +127,7 @@ func (s *pollSocket) read(r *round, buf []byte, events uint32) {
 			s.c.b.metrics.BytesReceived.Add(int64(n))
 			s.handle(r, buf[:n])
 		default:
-			s.end(err)
+			s.end(r, err)
 		}
 		if s.over || s.pause() || n < len(buf) && events&hangup == 0 { // edge-triggered: what comes after a short read is told
 			return
@@ -125,12 +136,12 @@ func (s *pollSocket) read(r *round, buf []byte, events uint32) {
 }
 
 // end takes in that nothing more can be read.
-func (s *pollSocket) end(err error) {
+func (s *pollSocket) end(r *round, err error) {
 	if err == nil {
 		err = io.EOF
 	}
 	if !s.discarding {
-		s.c.lost(err)
+		s.c.lost(r, err)
 	}
 	s.over = true
 	s.c.out.readerDone()
@@ -141,13 +152,13 @@ func (s *pollSocket) handle(r *round, p []byte) {
 	c := s.c
 	if s.discarding {
 		if s.discarded += len(p); s.discarded > discardBytes {
-			s.end(nil)
+			s.end(r, nil)
 		}
 		return
 	}
 	switch err := c.take(r, p); err {
 	case nil:
-		unlock := c.lockFeeding()
+		unlock := c.lockFeeding(r)
 		s.discarding = c.state == stateEnded
 		unlock()
 		if !s.discarding {
@@ -158,7 +169,7 @@ func (s *pollSocket) handle(r *round, p []byte) {
 	}
 	s.discarding = true
 	c.stopTimer()
-	unlock := c.lockFeeding()
+	unlock := c.lockFeeding(r)
 	c.state = stateEnded
 	unlock()
 }
@@ -210,21 +221,33 @@ func (s *pollSocket) rearmLocked() {
 	}
 }
 
+// refused ends a connection that epoll has not taken, and will tell nothing of.
+func (s *pollSocket) refused() {
+	mine := s.take()
+	s.c.out.abort()
+	if mine {
+		r := s.c.b.newRound()
+		s.yield(r)
+		r.end()
+	}
+}
+
 // finish ends a connection whose socket has been closed: here alone the
 // descriptor is, so that none is read from or written to that has another
 // connection's number.
-func (s *pollSocket) finish() {
+func (s *pollSocket) finish(r *round) {
 	if !s.over {
-		s.end(net.ErrClosed)
+		s.end(r, net.ErrClosed)
 	}
 	c := s.c
-	unlock := c.lockFeeding()
+	unlock := c.lockFeeding(r)
 	c.state = stateEnded
 	unlock()
 	c.stopTimer()
 	if c.tap != nil {
 		c.tap.close()
 	}
+	r.settle() // before Shutdown takes the connection for gone
 	if s.free() {
 		c.b.forget(c)
 	}

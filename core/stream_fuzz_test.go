@@ -44,7 +44,7 @@ func FuzzStream(f *testing.F) {
 			t.Errorf("%d bytes are kept of %d", len(c.rest.buf), len(stream))
 		}
 		if err == nil {
-			c.lost(io.EOF)
+			c.lostAlone(io.EOF)
 		}
 		if n := b.metrics.Panics.Load(); n != 0 {
 			t.Errorf("%d panics", n)

@@ -133,12 +133,18 @@ func (c *conn) inject(p []byte) {
 	err = c.handleRaw(r, p)
 }
 
-// lockFeeding is held around what the reader owns; delayed packets touch it too.
-func (c *conn) lockFeeding() func() {
+// lockFeeding is held around what the reader owns; delayed packets touch it too,
+// and rules may wait meanwhile: r, of the reader, lets others go on. It may be nil.
+func (c *conn) lockFeeding(r *round) (unlock func()) {
 	if c.tap == nil {
 		return func() {}
 	}
-	c.tap.feeding.Lock()
+	if !c.tap.feeding.TryLock() {
+		if r != nil {
+			r.mayWait()
+		}
+		c.tap.feeding.Lock()
+	}
 	return c.tap.feeding.Unlock
 }
 

@@ -37,7 +37,7 @@ func FuzzTappedBytes(f *testing.F) {
 			t.Fatal(err)
 		}
 		if c.takeRound([]byte{0xC0, 0}) == nil {
-			c.lost(io.EOF)
+			c.lostAlone(io.EOF)
 		}
 		if n := b.metrics.Panics.Load(); n != 0 {
 			t.Errorf("%d panics", n)
