@@ -65,6 +65,15 @@ type listening struct {
 	count  atomic.Int64
 	limits atomic.Pointer[Limits] // of the last client
 	closed chan struct{}          // by the broker
+	close  func()                 // what took the listener over; guarded by the broker's mu
+}
+
+// closesWith has close called when the broker closes its listeners; false if it has.
+func (b *Broker) closesWith(here *listening, close func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	here.close = close
+	return !b.closing.Load()
 }
 
 // share returns limits that are equal to l and may be kept: mostly those of the
@@ -339,6 +348,9 @@ func (b *Broker) closeListeners() {
 	defer b.mu.Unlock()
 	for l, here := range b.listeners {
 		_ = l.Close()
+		if here.close != nil {
+			here.close()
+		}
 		close(here.closed)
 	}
 	clear(b.listeners)

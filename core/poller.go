@@ -515,6 +515,7 @@ type pollListener struct {
 	fd int          // -1 once it is closed
 
 	failures atomic.Int32 // in a row
+	pausing  atomic.Bool  // since the last of them
 }
 
 // servePolled serves a listener with the poller until the broker ends; false if
@@ -532,19 +533,30 @@ func (b *Broker) servePolled(l *Listener, here *listening) (bool, error) {
 	if err != nil {
 		return true, err
 	}
+	inherit(fd)
 	pl := &pollListener{p: p, l: l, here: here, fd: fd}
 	p.listeners.Store(int32(fd), pl)
-	inherit(fd)
-	if err = pl.arm(syscall.EPOLL_CTL_ADD); err == nil {
-		<-here.closed
-		err = ErrClosed
+	defer pl.close()
+	if !b.closesWith(here, pl.close) {
+		return true, ErrClosed
 	}
-	p.listeners.CompareAndDelete(int32(fd), pl)
+	if err := pl.arm(syscall.EPOLL_CTL_ADD); err != nil {
+		return true, err
+	}
+	<-here.closed
+	return true, ErrClosed
+}
+
+// close stops accepting, once.
+func (pl *pollListener) close() {
 	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.fd < 0 {
+		return
+	}
+	pl.p.listeners.Delete(int32(pl.fd))
+	closeDescriptor(pl.fd)
 	pl.fd = -1
-	pl.mu.Unlock()
-	closeDescriptor(fd)
-	return true, err
 }
 
 // takeOver duplicates the listener's descriptor and closes the listener, so that
@@ -564,12 +576,19 @@ func takeOver(tcp *net.TCPListener) (fd int, err error) {
 	if err = errors.Join(ctlErr, err); err != nil {
 		return -1, err
 	}
-	return fd, tcp.Close()
+	if err = tcp.Close(); err != nil {
+		closeDescriptor(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (b *Broker) startPoller() (p *poller, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closing.Load() { // it would be left when the broker has ended
+		return nil, ErrClosed
+	}
 	if b.poller == nil {
 		b.poller, err = newPoller(b)
 	}
@@ -592,8 +611,12 @@ func (pl *pollListener) arm(op int) error {
 // acceptsInARow is how many connections are accepted before it is the others' turn.
 const acceptsInARow = 64
 
-// accept accepts what waits.
+// accept accepts what waits. After a failure it pauses, whoever comes: each
+// would make another attempt, and another pause beside this one.
 func (pl *pollListener) accept() {
+	if pl.pausing.Load() {
+		return
+	}
 	for range acceptsInARow {
 		fd, peer, err := pl.acceptOne()
 		switch err {
@@ -604,12 +627,22 @@ func (pl *pollListener) accept() {
 			return
 		case syscall.EINTR, syscall.ECONNABORTED: // the client has gone already
 		default:
-			delay := pl.p.b.acceptFailed(pl.l, err, int(pl.failures.Add(1)))
-			time.AfterFunc(delay, func() { _ = pl.arm(syscall.EPOLL_CTL_MOD) })
+			pl.pause(err)
 			return
 		}
 	}
 	_ = pl.arm(syscall.EPOLL_CTL_MOD)
+}
+
+// pause waits until the next attempt.
+func (pl *pollListener) pause(err error) {
+	if !pl.pausing.CompareAndSwap(false, true) {
+		return
+	}
+	time.AfterFunc(pl.p.b.acceptFailed(pl.l, err, int(pl.failures.Add(1))), func() {
+		pl.pausing.Store(false)
+		_ = pl.arm(syscall.EPOLL_CTL_MOD)
+	})
 }
 
 func (pl *pollListener) acceptOne() (int, syscall.Sockaddr, error) {

@@ -3,7 +3,15 @@
 package core
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
 	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,4 +101,130 @@ func TestWatchdogIsNotMissed(t *testing.T) {
 	if !p.rest() || p.watching.Load() {
 		t.Error("it does not rest")
 	}
+}
+
+// TestListenerIsClosed: when Shutdown or Close is back, the port is free, and no
+// descriptor is left, however early it was called.
+func TestListenerIsClosed(t *testing.T) {
+	before := descriptorsOpen(t)
+	for i := range 200 {
+		b, err := New(wireOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := listenTCP(t)
+		served := make(chan error, 1)
+		go func() { served <- b.Serve(Listener{Name: "test", Net: l}) }()
+		if i%2 == 0 {
+			c := dialTCP(t, l.Addr().String(), "clean id=a")
+			c.ping()
+			c.net.Close()
+		}
+		if i%4 < 2 {
+			err = b.Close()
+		} else {
+			err = b.Shutdown(context.Background())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 1 {
+			_ = l.Close() // of one that was not served yet
+		}
+		again, err := net.Listen("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatalf("the port is not free: %v", err)
+		}
+		again.Close()
+		if err := <-served; err != ErrClosed {
+			t.Fatalf("served: %v", err)
+		}
+	}
+	if after := descriptorsOpen(t); after > before+20 { // of one broker there are four
+		t.Errorf("%d descriptors, %d at the start", after, before)
+	}
+}
+
+func descriptorsOpen(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// TestAcceptPauses: out of descriptors, the listener tries again after a pause,
+// however many clients come meanwhile, and then serves them.
+func TestAcceptPauses(t *testing.T) {
+	const clients = 100
+	o := wireOptions()
+	log := new(countingLog)
+	o.Log = slog.New(log)
+	_, addr := startBroker(t, o)
+	dialTCP(t, addr, "clean id=a").ping()
+	to, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds := make([]int, clients)
+	for i := range fds {
+		if fds[i], err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(fds[i])
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := syscall.Rlimit{Cur: 3, Max: limit.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	began := time.Now()
+	for _, fd := range fds {
+		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a failure", func() bool { return log.n.Load() > 0 })
+	for log.n.Load() < 4 && time.Since(began) < wirePatience { // 5, 10, 20, 40 ms
+		runtime.Gosched()
+	}
+	failures, took := log.n.Load(), time.Since(began)
+	if most := 2 + math.Log2(1+float64(took/(5*time.Millisecond))); float64(failures) > most {
+		t.Errorf("%d attempts within %s", failures, took)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for i, fd := range fds {
+		hello, _, err := encodeLine(fmt.Sprintf("CONNECT clean id=c%d", i), packet.V5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := syscall.Write(fd, hello); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := syscall.Read(fd, hello); err != nil || n == 0 || hello[0]>>4 != byte(packet.CONNACK) {
+			t.Fatalf("client %d read %d, %v", i, n, err)
+		}
+	}
+}
+
+// countingLog counts errors.
+type countingLog struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (*countingLog) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError
+}
+
+func (l *countingLog) Handle(context.Context, slog.Record) error {
+	l.n.Add(1)
+	return nil
 }
