@@ -14,6 +14,7 @@ type completions struct {
 	mu          sync.Mutex
 	first, last *completion
 	n           int32
+	most        int32         // while more wait, nothing is read
 	fewer       *sync.Cond    // n has shrunk; its lock is mu; nil while nobody waits for that
 	completing  bool          // a goroutine completes what the store has told of
 	told        []*completion // that, in order
@@ -189,28 +190,37 @@ func (q *completions) push(k *completion) {
 // mayRead says whether what more the client sends can be taken in: it takes what
 // it is sent, and the store what it has sent.
 func (c *conn) mayRead() bool {
-	q := &c.acks
+	return !c.acks.isOver() && !c.out.isOver()
+}
+
+func (q *completions) isOver() bool {
 	q.mu.Lock()
-	n := q.n
-	q.mu.Unlock()
-	return int(n) <= max(c.receiveMaximum, 0) && !c.out.isOver()
+	defer q.mu.Unlock()
+	return q.n > q.most
+}
+
+// bound says how many answers may wait.
+func (q *completions) bound(most int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.most = int32(most)
 }
 
 // waitForStore holds up the connection's own reader while too many answers wait
 // for the store: a client cannot send faster than is stored. What it has sent
 // meanwhile is not known, so its keep alive begins anew.
-func (c *conn) waitForStore(most int) {
+func (c *conn) waitForStore() {
 	q := &c.acks
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if int(q.n) <= most {
+	if q.n <= q.most {
 		return
 	}
 	c.busy.Store(true)
 	if q.fewer == nil {
 		q.fewer = sync.NewCond(&q.mu)
 	}
-	for int(q.n) > most {
+	for q.n > q.most {
 		q.fewer.Wait()
 	}
 	c.spoke()

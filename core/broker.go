@@ -63,9 +63,9 @@ type Broker struct {
 // listening counts the connections of one listener.
 type listening struct {
 	count  atomic.Int64
-	limits atomic.Pointer[Limits] // of the last client
-	closed chan struct{}          // by the broker
-	close  func()                 // what took the listener over; guarded by the broker's mu
+	limits sharedLimits
+	closed chan struct{} // by the broker
+	close  func()        // what took the listener over; guarded by the broker's mu
 }
 
 // closesWith has close called when the broker closes its listeners; false if it has.
@@ -76,14 +76,17 @@ func (b *Broker) closesWith(here *listening, close func()) bool {
 	return !b.closing.Load()
 }
 
+// sharedLimits remembers the limits of the last client.
+type sharedLimits struct{ last atomic.Pointer[Limits] }
+
 // share returns limits that are equal to l and may be kept: mostly those of the
 // client before.
-func (h *listening) share(l *Limits) *Limits {
-	if last := h.limits.Load(); last != nil && *last == *l {
+func (h *sharedLimits) share(l *Limits) *Limits {
+	if last := h.last.Load(); last != nil && *last == *l {
 		return last
 	}
 	mine := *l
-	h.limits.Store(&mine)
+	h.last.Store(&mine)
 	return &mine
 }
 

@@ -410,6 +410,9 @@ func (c *conn) stopTimer() {
 // times the keep alive [MQTT-3.1.2-22], else waits for the rest of it. While the
 // reader is held up by a hook, what the client has sent meanwhile is not known.
 func (c *conn) onKeepAlive() {
+	if c.timeless.Load() { // since it was due
+		return
+	}
 	left := c.keepAlive - time.Duration(c.b.deadlines.now()-c.lastPacket.Load())
 	if c.busy.Load() || c.poll.isPaused() {
 		left = c.keepAlive

@@ -204,6 +204,7 @@ func (c *conn) accept(r *round, p *pending) error {
 	if ev.Limits.Inflight != c.b.o.Inflight { // a rule has its own
 		c.receiveMaximum = max(1, min(ev.Limits.Inflight, math.MaxUint16))
 	}
+	c.acks.bound(c.receiveMaximum)
 	c.windowOut = max(1, min(int(ev.ReceiveMaximum), ev.Limits.Inflight, math.MaxUint16-1))
 	if c.version == packet.V5 && p.in.Props.Has(packet.TopicAliasMaximum) {
 		c.aliasMaximum = uint16(min(int(p.in.Props.TopicAliasMaximum), c.opts.TopicAliasMaximumOut))
@@ -223,12 +224,13 @@ func (c *conn) accept(r *round, p *pending) error {
 		return err
 	}
 	c.state = stateAccepted
-	c.leaveHandshake()
 	c.spoke()
+	if c.keepAlive == 0 {
+		c.stopTimer()
+	}
+	c.leaveHandshake() // what is due from here on is the keep alive
 	if c.keepAlive > 0 {
 		c.b.deadlines.set(c, c.keepAlive)
-	} else {
-		c.stopTimer()
 	}
 	c.b.metrics.Connects.Add(1)
 	c.b.commitNow(r)
@@ -371,7 +373,7 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	s.owner, s.established = c, true
 	s.expiresAt = time.Time{}
 	s.will = nil // a delayed one is not sent: the client is back [MQTT-3.1.3-9]
-	s.expiry, s.limits = ev.SessionExpiry, c.here.share(&ev.Limits)
+	s.expiry, s.limits = ev.SessionExpiry, c.here.limits.share(&ev.Limits)
 	s.vars.merge(ev.Vars)
 	c.client.Vars = &s.vars
 	s.client = c.client

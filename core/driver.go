@@ -89,11 +89,10 @@ func (rd *reader) loop(fresh int) {
 			break
 		}
 		unlock := c.lockFeeding(nil)
-		most := c.receiveMaximum
 		ended = c.state == stateEnded
 		unlock()
 		rd.sock.waitForRoom(&c.out)
-		c.waitForStore(most)
+		c.waitForStore()
 		if fresh > 0 && !ended {
 			go rd.loop(fresh - 1)
 			return

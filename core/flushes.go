@@ -18,6 +18,13 @@ func (f *flushes) add(o *outbox) {
 	f.mu.Unlock()
 }
 
+// len is how many outboxes wait.
+func (f *flushes) len() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.list)
+}
+
 // flush flushes each outbox once. What is appended to one meanwhile goes with it.
 func (f *flushes) flush() {
 	f.mu.Lock()

@@ -101,26 +101,26 @@ func (s *netSocket) writeAll(o *outbox, p []byte) error {
 func (s *netSocket) extendDeadline(o *outbox) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	deadline := time.Now().Add(o.b.o.WriteTimeout)
-	if by := o.closeBy; by != 0 && by < deadline.UnixNano() {
-		deadline = time.Unix(0, by)
+	after := o.b.o.WriteTimeout
+	if o.closeBy != 0 {
+		after = min(after, o.leftLocked())
 	}
-	return s.net.SetWriteDeadline(deadline)
+	return s.net.SetWriteDeadline(time.Now().Add(after))
 }
 
 func (s *netSocket) hurry(o *outbox) {
 	if o.full { // what is being written now has the longer deadline
-		_ = s.net.SetWriteDeadline(time.Unix(0, o.closeBy))
+		_ = s.net.SetWriteDeadline(time.Now().Add(o.leftLocked()))
 	}
 	if s.half != nil {
-		s.linger(time.Unix(0, o.closeBy).Add(lingerTime))
+		s.linger(o.leftLocked() + lingerTime)
 	}
 }
 
 func (s *netSocket) closeWrite() bool { return s.half != nil && s.half.CloseWrite() == nil }
 
 // linger sets the deadline of the reader that discards.
-func (s *netSocket) linger(until time.Time) { _ = s.net.SetReadDeadline(until) }
+func (s *netSocket) linger(most time.Duration) { _ = s.net.SetReadDeadline(time.Now().Add(most)) }
 
 func (s *netSocket) close() {
 	if s.raw == nil { // closing TLS or WebSocket writes, and may wait

@@ -23,7 +23,7 @@ type outbox struct {
 	counted int      // bytes of this outbox in Broker.queuedBytes: buf and writeN while the socket is full
 	flusher *flushes // who will flush
 	owner   *session // told when an outbox that refused something is empty
-	closeBy int64    // when what is written must have been taken, unix nanoseconds; 0 before shut
+	closeBy int64    // when what is written must have been taken, by the broker's deadlines; 0 before shut
 	refused bool     // since it was last empty
 	full    bool     // the socket takes nothing now: it sees itself that the rest goes out
 	closing bool     // nothing more is taken; the socket is closed once buf is written
@@ -66,7 +66,7 @@ type socket interface {
 	// closeWrite closes our half; false where the transport has none.
 	closeWrite() bool
 	// linger bounds how long the client may take to close its half.
-	linger(until time.Time)
+	linger(most time.Duration)
 	close()
 }
 
@@ -276,10 +276,15 @@ func (o *outbox) shut(last []byte, timeout time.Duration) {
 		o.take(last)
 	}
 	o.closing = true
-	o.closeBy = time.Now().Add(min(o.b.o.WriteTimeout, timeout)).UnixNano()
+	o.closeBy = o.b.deadlines.now() + int64(min(o.b.o.WriteTimeout, timeout))
 	o.sock.hurry(o)
 	o.mu.Unlock()
 	o.flush()
+}
+
+// leftLocked is how long until closeBy.
+func (o *outbox) leftLocked() time.Duration {
+	return time.Duration(o.closeBy - o.b.deadlines.now())
 }
 
 // abort closes the socket at once.
@@ -303,7 +308,7 @@ func (o *outbox) closeIfDoneLocked() {
 			o.failLocked()
 			return
 		}
-		o.sock.linger(time.Now().Add(lingerTime))
+		o.sock.linger(lingerTime)
 	}
 }
 

@@ -245,7 +245,7 @@ func (l *loop) wait() bool {
 // A wait that is likely to be short is not told to the scheduler, which would
 // watch it: with 5 000 messages a second that took a third of the broker's
 // time, in threads that woke to find nothing to do. Others can have the
-// processor again after shortWait.
+// processor again after shortWait; where there is only one, they need it sooner.
 const (
 	shortWait = 4 * time.Millisecond
 	mostEager = 8
@@ -261,7 +261,7 @@ func (l *loop) waitAlone() (n int, err error) {
 		began := time.Now()
 		n, err = syscall.EpollWait(l.p.epfd, l.events[:], -1)
 		took := time.Since(began)
-		if took < shortWait {
+		if took < shortWait && runtime.GOMAXPROCS(0) > 1 {
 			l.eager = mostEager
 		}
 		if look {
@@ -336,6 +336,7 @@ func (l *loop) handleReady() {
 		l.handle(r, ev)
 	}
 	l.beats.Store(l.beats.Load() + 1)
+	l.beforeMany(l.flushes.len())
 	r.flush()
 	l.note(events, int(r.counts.packetsReceived))
 	r.loop = nil
@@ -401,6 +402,17 @@ func (l *loop) beforeHooks() {
 	l.watch()
 	if l.p.cautious.Load() > 0 {
 		l.stepAside()
+	}
+}
+
+// manyReceivers is how many a loop serves unseen: at a microsecond or two each it
+// is not held up for longer than the watchdog looks away.
+const manyReceivers = 1024
+
+// beforeMany has the loop watched while a message goes to n receivers.
+func (l *loop) beforeMany(n int) {
+	if n > manyReceivers {
+		l.watch()
 	}
 }
 

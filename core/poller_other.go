@@ -17,6 +17,7 @@ func closeDescriptor(int) {}
 func (*poller) add(*conn)               {}
 func (*poller) close()                  {}
 func (*loop) beforeHooks()              {}
+func (*loop) beforeMany(int)            {}
 func (*loop) stepAside()                {}
 func (*pollSocket) resumeIfMay()        {}
 func (*pollSocket) init(*conn, arrival) {}

@@ -228,3 +228,84 @@ func (l *countingLog) Handle(context.Context, slog.Record) error {
 	l.n.Add(1)
 	return nil
 }
+
+// TestManyReceiversHoldUpNobody: while a message goes to very many receivers, the
+// other clients are served.
+func TestManyReceiversHoldUpNobody(t *testing.T) {
+	b, addr := startBroker(t, wireOptions())
+	for i := range manyReceivers + 1 {
+		c := dialTCP(t, addr, fmt.Sprintf("id=r%d expiry=1000", i), "SUBSCRIBE id=1 f=t")
+		c.net.Close()
+	}
+	asked, gate := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(gate) })
+	_ = b.Register("test", wantsFunc(func(topic string) bool {
+		if topic == "t" {
+			close(asked)
+			<-gate
+		}
+		return false
+	}))
+	other, p := dialTCP(t, addr, "clean id=b"), dialTCP(t, addr, "clean id=a")
+	p.send("PUBLISH topic=t")
+	<-asked
+	other.ping()
+}
+
+// wantsFunc wants no message.
+type wantsFunc func(topic string) bool
+
+func (f wantsFunc) WantsDeliver(topic string) bool { return f(topic) }
+func (wantsFunc) OnDeliver(*DeliverEvent) Decision { return Decision{} }
+
+// TestLateHandshakeTimeout: the end of the handshake that was due, and is seen to
+// when the client has been accepted meanwhile, ends nothing.
+func TestLateHandshakeTimeout(t *testing.T) {
+	for _, line := range []string{"clean id=a", "clean id=a ka=60"} {
+		b, addr := startBroker(t, wireOptions())
+		c := dialTCP(t, addr, line)
+		b.lookup("", "a").onDue()
+		c.ping()
+		if b.Client("", "a") == nil {
+			t.Errorf("%s: ended", line)
+		}
+	}
+}
+
+// TestOneProcessor: a loop does not keep the only processor while it waits.
+func TestOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	b, err := New(wireOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	p, err := newPoller(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.close()
+	if p.epfd, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(p.epfd)
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fds[0])
+	defer syscall.Close(fds[1])
+	ready := syscall.EpollEvent{Events: syscall.EPOLLOUT}
+	if err := syscall.EpollCtl(p.epfd, syscall.EPOLL_CTL_ADD, fds[0], &ready); err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{p: p}
+	for range 100 { // so that some are short, however busy the machine is
+		if n, err := l.waitAlone(); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if l.eager != 0 {
+			t.Fatal("it waits unseen")
+		}
+	}
+}

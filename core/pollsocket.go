@@ -32,7 +32,7 @@ type pollSocket struct {
 
 	// Guarded by the outbox's mu:
 	timer *time.Timer // while the socket is full, or half closed
-	until int64       // when it fires for good, unix nanoseconds
+	until int64       // when it fires for good, by the broker's deadlines
 	freed bool        // the descriptor is closed
 }
 
@@ -201,8 +201,17 @@ func (s *pollSocket) resumeIfMay() {
 }
 
 func (s *pollSocket) resume() {
-	if s.paused.CompareAndSwap(true, false) {
-		s.rearm()
+	o := &s.c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.resumeLocked()
+}
+
+func (s *pollSocket) resumeLocked() {
+	if s.paused.Load() {
+		s.c.spoke() // what it has sent meanwhile is not known
+		s.paused.Store(false)
+		s.rearmLocked()
 	}
 }
 
@@ -305,20 +314,20 @@ func (s *pollSocket) empty(o *outbox) {
 
 // deadlineLocked gives the socket its time to take something.
 func (s *pollSocket) deadlineLocked(o *outbox) {
-	until := time.Now().Add(o.b.o.WriteTimeout)
-	if by := o.closeBy; by != 0 && by < until.UnixNano() {
-		until = time.Unix(0, by)
+	after := o.b.o.WriteTimeout
+	if o.closeBy != 0 {
+		after = min(after, o.leftLocked())
 	}
-	s.setTimerLocked(until)
+	s.setTimerLocked(after)
 }
 
-func (s *pollSocket) setTimerLocked(until time.Time) {
-	s.until = until.UnixNano()
+func (s *pollSocket) setTimerLocked(after time.Duration) {
+	s.until = s.c.b.deadlines.now() + int64(after)
 	if s.timer == nil {
-		s.timer = time.AfterFunc(time.Until(until), s.onTimer)
+		s.timer = time.AfterFunc(after, s.onTimer)
 		return
 	}
-	s.timer.Reset(time.Until(until))
+	s.timer.Reset(after)
 }
 
 // onTimer closes a socket that took nothing, or whose client did not close its half.
@@ -326,7 +335,7 @@ func (s *pollSocket) onTimer() {
 	o := &s.c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || !o.full && !o.halved || time.Now().UnixNano() < s.until {
+	if o.closed || !o.full && !o.halved || s.c.b.deadlines.now() < s.until {
 		return
 	}
 	o.late = o.full
@@ -341,7 +350,7 @@ func (s *pollSocket) hurry(o *outbox) {
 
 func (s *pollSocket) closeWrite() bool { return syscall.Shutdown(int(s.fd), syscall.SHUT_WR) == nil }
 
-func (s *pollSocket) linger(until time.Time) { s.setTimerLocked(until) }
+func (s *pollSocket) linger(most time.Duration) { s.setTimerLocked(most) }
 
 // close leaves the end to who has the turn to read, or to whom epoll tells of it.
 func (s *pollSocket) close() {
@@ -354,8 +363,8 @@ func (s *pollSocket) close() {
 }
 
 func (s *pollSocket) progressed(o *outbox) {
-	if s.paused.Load() && !o.isOverLocked() && s.paused.CompareAndSwap(true, false) {
-		s.rearmLocked()
+	if !o.isOverLocked() {
+		s.resumeLocked()
 	}
 }
 

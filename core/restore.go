@@ -123,6 +123,7 @@ func (b *Broker) armSessions() {
 type restorer struct {
 	b        *Broker
 	sessions map[string]*session
+	limits   sharedLimits
 	message  restored // the last one: what follows says whether it was sent
 	ops      int
 	waiting  int
@@ -218,7 +219,7 @@ func (r *restorer) session(op Op) error {
 	in := op.Client
 	client := in.Client
 	client.Vars = &s.vars
-	s.client, s.established, s.stored, s.expiry, s.limits = &client, true, true, in.Expiry, &in.Limits
+	s.client, s.established, s.stored, s.expiry, s.limits = &client, true, true, in.Expiry, r.limits.share(&in.Limits)
 	for k, v := range in.Vars {
 		_ = s.vars.set(k, v) // was checked when it was set
 	}

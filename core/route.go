@@ -159,6 +159,9 @@ func (rc *receiver) join(sub *subscription) {
 // route hands a message to everyone in rt and returns how many that were. From
 // here on the message is immutable.
 func (r *round) route(m *Message, rt *route) (n int) {
+	if r.loop != nil {
+		r.loop.beforeMany(len(rt.receivers))
+	}
 	for i := range rt.receivers {
 		r.deliver(m, &rt.receivers[i])
 	}
