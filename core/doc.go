@@ -21,9 +21,17 @@
 //
 // # Goroutines
 //
-//   - one per connection reads (driver.go), and does all of the above;
-//   - one per outbox whose socket did not take everything writes the rest, and
-//     lives until the outbox is empty (outbox.go);
+//   - of the poller (poller.go), one loop waits in epoll for all plain TCP on
+//     Linux, reads, and does all of the above for each connection that is ready;
+//     more are there while one always finds something ready, and in place of each
+//     that is held up (see below);
+//   - the poller's watchdog, which lives while rules are asked or very many
+//     receivers served, and relieves loops that do not get on;
+//   - of the goroutine driver (driver.go), for all else, one per connection reads,
+//     and does all of the above;
+//   - of the goroutine driver, one per outbox whose socket did not take everything
+//     writes the rest, and lives until the outbox is empty (netsocket.go); the
+//     poller's loops write it when epoll says that the socket takes more;
 //   - one, briefly, when an outbox that had refused something is empty: it sends
 //     what the session has kept back (session.onDrained);
 //   - one per session asks deliver hooks while messages wait for them
@@ -32,12 +40,37 @@
 //     something to read for (page.go);
 //   - one per connection completes what a store has told of (ack.go), so that
 //     the store, which tells from a goroutine of its own, waits for nobody;
-//   - at most sixteen see to sessions that are due: a will, their end (clock.go);
+//   - at most sixteen see to sessions that are due, a will, their end, and as many
+//     to connections that are, the end of the handshake or keep alive (clock.go);
 //   - with Options.Packets one per outbox shows packet hooks what goes, while there
 //     is something (tap.go), and delayed packets come beside the reader, one at a
 //     time with it (tap.feeding, which is taken before all locks below);
-//   - timers: keep alive and handshake of a connection, the next session that is
-//     due, the next expiry of a retained message, changed vars, $SYS.
+//   - timers: the next session and the next connection that are due, a socket of
+//     the poller that is full or half closed, a listener that is out of descriptors,
+//     the next expiry of a retained message, changed vars, $SYS.
+//
+// # The poller
+//
+// A socket is in epoll from accept to its end, edge-triggered: an event is told
+// once. So whoever stops before there is nothing left sees to it that somebody
+// looks again:
+//
+//   - who reads has the socket's turn (pollsocket.go). Whoever is told of more
+//     meanwhile leaves a note, and who gives the turn up has epoll tell again;
+//     so does who reads no further because it is the others' turn;
+//   - a reader that pauses, while the client does not take what it is sent or the
+//     store what it sends, says so and looks once more; whoever makes room looks
+//     whether it has paused, and has epoll tell again;
+//   - a socket that is full is said to be, and then epoll is asked once more;
+//   - a socket that is closed is shut down, of which epoll tells; its descriptor is
+//     closed by who has the turn, under the outbox's lock. An event that was meant
+//     for the one before of its number finds nothing to do.
+//
+// What a loop does must not wait. Rules may: they are asked through a round that
+// knows its loop (round.beforeHooks), so that the watchdog looks; and whatever
+// waits for a lock that rules may hold, or for the store, leaves the loop's other
+// connections to another first (round.mayWait). A loop that was relieved keeps its
+// connection, its round and its buffer to the end of what it was doing, and ends.
 //
 // # With a durable store
 //
@@ -60,7 +93,9 @@
 //
 //	completions.mu → session.mu → sessionShard.mu → Broker.mu, Broker.shareMu →
 //	group.mu → retainedStore.mu, retainedStore.commit → the trees' own locks →
-//	outbox.mu, held.mu, clock.mu
+//	outbox.mu, held.mu, clock.mu → flushes.mu, descriptors.mu
+//
+// and Broker.mu → pollListener.mu, poller.mu → loop.mu, in which no other is taken.
 //
 // That a session is, or is no more, is stored under its own lock (restore.go),
 // so that the store hears of it in the order in which it happened.
