@@ -3,6 +3,7 @@ package core
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,10 +109,13 @@ func TestLoad(t *testing.T) {
 type ailingStore struct {
 	*MemoryStore
 	since time.Time
-	why   string
+	why   atomic.Value // string
 }
 
-func (s *ailingStore) State() (bool, string, time.Time) { return s.why == "", s.why, s.since }
+func (s *ailingStore) State() (bool, string, time.Time) {
+	why, _ := s.why.Load().(string)
+	return why == "", why, s.since
+}
 
 // TestSysStorage: a store that takes nothing any more is an alarm.
 func TestSysStorage(t *testing.T) {
@@ -125,7 +129,7 @@ func TestSysStorage(t *testing.T) {
 		p.send("SUBSCRIBE id=1 f=$SYS/broker/storage/state:rap")
 		p.expect("SUBACK id=1 codes=0", "PUBLISH topic=$SYS/broker/storage/state payload=ok retain")
 		for _, c := range []struct{ why, want string }{{"full", "failed since 1970-01-01T00:00:00Z: full"}, {"", "ok"}} {
-			store.why = c.why
+			store.why.Store(c.why)
 			time.Sleep(10*time.Second + time.Millisecond)
 			got := p.packets()
 			if len(got) != 1 {
