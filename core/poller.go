@@ -71,7 +71,7 @@ type loop struct {
 	n      int
 
 	// Owned by its goroutine:
-	buf    [loopBuffer]byte
+	buf    []byte
 	eager  int // how far waits have been short lately
 	waits  int
 	streak int // looked-at waits in a row that found something ready at once
@@ -88,7 +88,20 @@ type loop struct {
 const readyEvents = 64
 
 // loopBuffer is what a loop reads at most from one connection before it writes.
-const loopBuffer = 64 << 10
+// It begins with a small buffer, until a read has filled that: while rules wait,
+// each connection that is in one has a loop, and a thousand held 64 MiB.
+const (
+	loopBuffer  = 64 << 10
+	firstBuffer = 4 << 10
+)
+
+// filled returns a buffer of full size for what follows a read that has filled one.
+func (l *loop) filled() []byte {
+	if len(l.buf) < loopBuffer {
+		l.buf = make([]byte, loopBuffer)
+	}
+	return l.buf
+}
 
 // interest is what a socket is registered for.
 const (
@@ -140,7 +153,7 @@ func (p *poller) startLocked(relieves *loop) {
 	if n := len(p.spare); n > 0 {
 		l, p.spare = p.spare[n-1], p.spare[:n-1]
 	} else {
-		l = &loop{p: p}
+		l = &loop{p: p, buf: make([]byte, firstBuffer)}
 	}
 	l.relieved.Store(false)
 	if relieves != nil {
@@ -194,7 +207,7 @@ func (l *loop) run(relieves *loop) {
 	}
 }
 
-// maxSpareLoops bounds the loops, of 64 KiB each, that are kept for the next
+// maxSpareLoops bounds the loops, of up to 64 KiB each, that are kept for the next
 // time one is held up.
 const maxSpareLoops = 2
 
@@ -352,7 +365,7 @@ func (l *loop) handle(r *round, ev syscall.EpollEvent) {
 		return
 	}
 	if c := l.p.conns.get(int(ev.Fd)); c != nil {
-		c.poll.ready(r, l.buf[:], ev.Events)
+		c.poll.ready(r, l.buf, ev.Events)
 		r.settle()
 	}
 }

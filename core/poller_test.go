@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -307,5 +308,35 @@ func TestOneProcessor(t *testing.T) {
 		if l.eager != 0 {
 			t.Fatal("it waits unseen")
 		}
+	}
+}
+
+// TestManyInRules: clients whose rules wait, all at once, take little memory each.
+func TestManyInRules(t *testing.T) {
+	const clients = 300
+	b, addr := startBroker(t, wireOptions())
+	gate := make(chan struct{})
+	var asked sync.WaitGroup
+	asked.Add(clients)
+	_ = b.Register("test", publishFunc(func(*PublishEvent) Decision {
+		asked.Done()
+		<-gate
+		return Decision{}
+	}))
+	var all []*tcpClient
+	for i := range clients {
+		all = append(all, dialTCP(t, addr, fmt.Sprintf("clean id=c%d", i)))
+	}
+	before := heapBytes()
+	for _, c := range all {
+		c.send("PUBLISH topic=t")
+	}
+	asked.Wait()
+	if each := (heapBytes() - before) / clients; each > 24<<10 {
+		t.Errorf("%d bytes each", each)
+	}
+	close(gate)
+	for _, c := range all {
+		c.ping()
 	}
 }

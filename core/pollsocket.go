@@ -132,6 +132,9 @@ func (s *pollSocket) read(r *round, buf []byte, events uint32) {
 		if s.over || s.pause() || n < len(buf) && events&hangup == 0 { // edge-triggered: what comes after a short read is told
 			return
 		}
+		if n == len(buf) {
+			buf = r.loop.filled()
+		}
 	}
 }
 
