@@ -30,10 +30,9 @@ import (
 // poller owns the epoll descriptor.
 type poller struct {
 	// Immutable:
-	b      *Broker
-	epfd   int
-	single bool   // there is one processor, which others need while a loop waits
-	wake   [2]int // a pipe: what is written ends the loops
+	b    *Broker
+	epfd int
+	wake [2]int // a pipe: what is written ends the loops
 
 	// Atomic:
 	active   atomic.Int32 // loops that handle or wait
@@ -117,7 +116,7 @@ func newPoller(b *Broker) (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{b: b, epfd: epfd, single: runtime.GOMAXPROCS(0) == 1}
+	p := &poller{b: b, epfd: epfd}
 	if err := syscall.Pipe2(p.wake[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
 		syscall.Close(epfd)
 		return nil, err
@@ -270,7 +269,7 @@ const (
 func (l *loop) waitAlone() (n int, err error) {
 	l.waits++
 	look := l.waits%lookEvery == 0
-	if l.eager <= 0 || l.p.single {
+	if l.eager <= 0 {
 		began := time.Now()
 		n, err = syscall.EpollWait(l.p.epfd, l.events[:], -1)
 		took := time.Since(began)
