@@ -43,10 +43,11 @@ func (t *Turn) Truncate(n int) {
 }
 
 // BeforeWait is called by a hook before it may wait (for a lock, a network):
-// what the connection has appended to others' outboxes goes out first.
+// what the connection has appended to others' outboxes goes out first, and
+// other connections do not wait with it.
 func (t *Turn) BeforeWait() {
 	if t.round != nil {
-		t.round.flush()
+		t.round.mayWait()
 	}
 }
 

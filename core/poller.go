@@ -247,7 +247,7 @@ func (l *loop) wait() bool {
 			return true
 		case err != nil && err != syscall.EINTR:
 			p.b.log.Error("epoll", "err", err) // does not happen with a descriptor of our own
-			return l.leave(true)
+			time.Sleep(time.Second)
 		case !alone && !l.leave(false):
 			return false
 		}
