@@ -20,9 +20,12 @@ import (
 // TestChurn: many connections fight for few sessions over TCP, end in every
 // way, and are kicked; then the broker's counts are right and the store holds
 // what the broker holds.
-func TestChurn(t *testing.T) {
+func TestChurn(t *testing.T) { onDrivers(t, testChurn) }
+
+func testChurn(t *testing.T, d Driver) {
 	memory := NewMemoryStore()
 	o := wireOptions()
+	o.Driver = d
 	o.Store = durableStore{memory}
 	b, addr := startBroker(t, o)
 	var clients sync.WaitGroup

@@ -113,9 +113,12 @@ func (c *tcpClient) nextPublish() *packet.Publish {
 // TestRetainedFlood: 50 000 retained messages reach a subscriber through a
 // window of ten and an outbox of a few packets, each once, whatever the QoS;
 // nothing is dropped.
-func TestRetainedFlood(t *testing.T) {
+func TestRetainedFlood(t *testing.T) { onDrivers(t, testRetainedFlood) }
+
+func testRetainedFlood(t *testing.T, d Driver) {
 	const n = 50_000
 	o := wireOptions()
+	o.Driver = d
 	o.OutboxBytes = 2_000
 	o.Queued = 50
 	b, addr := serveTCP(t, o)
@@ -147,9 +150,12 @@ func TestRetainedFlood(t *testing.T) {
 // TestSlowReader: while one receiver does not read, its QoS 0 messages are
 // dropped and counted, its QoS 1 messages wait and come when it reads again;
 // another receiver and the publisher do not notice.
-func TestSlowReader(t *testing.T) {
+func TestSlowReader(t *testing.T) { onDrivers(t, testSlowReader) }
+
+func testSlowReader(t *testing.T, d Driver) {
 	const n = 400
 	o := wireOptions()
+	o.Driver = d
 	o.OutboxBytes = 256 << 10
 	o.QueuedBytes = 1 << 30
 	b, addr := serveTCP(t, o)
@@ -185,8 +191,11 @@ func TestSlowReader(t *testing.T) {
 
 // TestNeverReads: a client that asks and asks and never reads is not read from,
 // so that what it costs is bounded; others go on.
-func TestNeverReads(t *testing.T) {
+func TestNeverReads(t *testing.T) { onDrivers(t, testNeverReads) }
+
+func testNeverReads(t *testing.T, d Driver) {
 	o := wireOptions()
+	o.Driver = d
 	o.OutboxBytes = 64 << 10
 	_, addr := serveTCP(t, o)
 	before := heapInUse()
@@ -474,8 +483,11 @@ func TestRates(t *testing.T) {
 
 // TestQoS0KeepsOrder: QoS 0 messages that had to wait are not overtaken by
 // later ones, and all come [MQTT-4.6.0-6].
-func TestQoS0KeepsOrder(t *testing.T) {
+func TestQoS0KeepsOrder(t *testing.T) { onDrivers(t, testQoS0KeepsOrder) }
+
+func testQoS0KeepsOrder(t *testing.T, d Driver) {
 	o := wireOptions()
+	o.Driver = d
 	o.OutboxBytes = 500
 	o.QueueQoS0Offline = true
 	_, addr := serveTCP(t, o)
@@ -528,8 +540,11 @@ func TestQoS0IsHeldUntilSent(t *testing.T) {
 
 // TestSlowOnce: a client that was slow once is not disconnected by the deadline
 // of what it has taken long since.
-func TestSlowOnce(t *testing.T) {
+func TestSlowOnce(t *testing.T) { onDrivers(t, testSlowOnce) }
+
+func testSlowOnce(t *testing.T, d Driver) {
 	o := wireOptions()
+	o.Driver = d
 	o.WriteTimeout = 2 * time.Second
 	o.OutboxBytes = 64 << 20
 	b, addr := serveTCP(t, o)

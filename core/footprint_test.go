@@ -58,8 +58,11 @@ func heapBytes() int64 {
 
 // TestNothingIsLeft: when all clients have gone, goroutines are back to the
 // number at the start and the heap within 10 % or 1 MiB of it.
-func TestNothingIsLeft(t *testing.T) {
+func TestNothingIsLeft(t *testing.T) { onDrivers(t, testNothingIsLeft) }
+
+func testNothingIsLeft(t *testing.T, d Driver) {
 	o := wireOptions()
+	o.Driver = d
 	b, addr := startBroker(t, o)
 	crowd(t, b, addr, 20) // what is made once is made
 	goroutines, before := runtime.NumGoroutine(), heapBytes()
@@ -171,9 +174,12 @@ func leaveForGood(addr string, i int) error {
 
 // TestShutdownLeavesNothing: after Shutdown no goroutine of the broker is left,
 // whatever its clients were about.
-func TestShutdownLeavesNothing(t *testing.T) {
+func TestShutdownLeavesNothing(t *testing.T) { onDrivers(t, testShutdownLeavesNothing) }
+
+func testShutdownLeavesNothing(t *testing.T, d Driver) {
 	start := runtime.NumGoroutine()
 	o := wireOptions()
+	o.Driver = d
 	o.SysInterval = time.Second
 	b, err := New(o)
 	if err != nil {
@@ -204,8 +210,11 @@ func TestShutdownLeavesNothing(t *testing.T) {
 
 // TestCrowdOnTCP: a thousand sockets that send nothing hold neither a read
 // buffer nor anybody up.
-func TestCrowdOnTCP(t *testing.T) {
+func TestCrowdOnTCP(t *testing.T) { onDrivers(t, testCrowdOnTCP) }
+
+func testCrowdOnTCP(t *testing.T, d Driver) {
 	o := wireOptions()
+	o.Driver = d
 	o.HandshakeTimeout = time.Hour
 	b, addr := startBroker(t, o)
 	crowd(t, b, addr, 20)

@@ -11,8 +11,12 @@ import (
 
 // TestLastPacketIsNotReset: a client that is ended while more of it is under
 // way still reads why: its socket is not reset.
-func TestLastPacketIsNotReset(t *testing.T) {
-	_, addr := startBroker(t, DefaultOptions())
+func TestLastPacketIsNotReset(t *testing.T) { onDrivers(t, testLastPacketIsNotReset) }
+
+func testLastPacketIsNotReset(t *testing.T, d Driver) {
+	o := DefaultOptions()
+	o.Driver = d
+	_, addr := startBroker(t, o)
 	stream := (&packet.Connect{Version: packet.V5, CleanStart: true, ClientID: "a"}).Append(nil)
 	stream = append(stream, 0x00) // a reserved packet type
 	stream = append(stream, make([]byte, 256<<10)...)

@@ -47,10 +47,13 @@ func (s *lateStore) apply() {
 // QoS 1 and 2 message in order, through small outboxes, a late store and a
 // deliver hook, whether they stay or leave and take their own place; when all
 // have ended, nothing is counted and nothing is stored any more.
-func TestNothingStaysBehind(t *testing.T) {
+func TestNothingStaysBehind(t *testing.T) { onDrivers(t, testNothingStaysBehind) }
+
+func testNothingStaysBehind(t *testing.T, d Driver) {
 	const publishers, followers, bursts, burst = 3, 4, 40, 4
 	store := &lateStore{MemoryStore: NewMemoryStore()}
 	o := wireOptions()
+	o.Driver = d
 	o.Store = store
 	o.Queued, o.QueuedBytes, o.OutboxBytes, o.QueueQoS0Offline = Unlimited, 1<<30, 600, true
 	b, addr := serveTCP(t, o)

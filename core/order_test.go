@@ -19,13 +19,17 @@ import (
 // the messages of a topic and QoS in the order of sending, none twice, none
 // missing [MQTT-4.6.0-5], [MQTT-4.6.0-6].
 func TestOrder(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { testOrder(t) })
-	t.Run("with a hook", func(t *testing.T) { testOrder(t, deliverFunc(func(*DeliverEvent) Decision { return Decision{} })) })
+	hook := deliverFunc(func(*DeliverEvent) Decision { return Decision{} })
+	onDrivers(t, func(t *testing.T, d Driver) {
+		t.Run("plain", func(t *testing.T) { testOrder(t, d) })
+		t.Run("with a hook", func(t *testing.T) { testOrder(t, d, hook) })
+	})
 }
 
-func testOrder(t *testing.T, hooks ...any) {
+func testOrder(t *testing.T, d Driver, hooks ...any) {
 	const publishers, messages = 10, 150
 	o := wireOptions()
+	o.Driver = d
 	o.Queued, o.QueuedBytes = Unlimited, Unlimited
 	o.TotalQueued = 1 << 40
 	b, addr := serveTCP(t, o)
@@ -103,9 +107,12 @@ func (c *tcpClient) checkOrder(n int) {
 
 // TestSharedAll: each message goes to exactly one of the members, who come and
 // go, with and without sessions that stay: none is lost, and none of QoS 2 twice.
-func TestSharedAll(t *testing.T) {
+func TestSharedAll(t *testing.T) { onDrivers(t, testSharedAll) }
+
+func testSharedAll(t *testing.T, d Driver) {
 	const messages = 600
 	o := wireOptions()
+	o.Driver = d
 	o.Queued = Unlimited
 	_, addr := serveTCP(t, o)
 	anchor := dialTCP(t, addr, "clean id=anchor rm=5", "SUBSCRIBE id=1 f=$share/g/t:q1")
@@ -203,10 +210,13 @@ func (c *tcpClient) poll() *packet.Publish {
 
 // TestStress connects, takes over, subscribes, publishes, kicks and leaves at
 // random, with hooks that publish; nothing may hang, race or be left over.
-func TestStress(t *testing.T) {
+func TestStress(t *testing.T) { onDrivers(t, testStress) }
+
+func testStress(t *testing.T, d Driver) {
 	before := runtime.NumGoroutine()
 	const workers, steps = 8, 2500
 	o := wireOptions()
+	o.Driver = d
 	o.Queued, o.Inflight, o.OutboxBytes = 20, 5, 4<<10
 	o.SysInterval = 10 * time.Millisecond
 	b, err := New(o)

@@ -33,7 +33,7 @@ import (
 //	@ restart                            the broker is ended and made again on the same store
 //	@ kick id reason                     the administrator disconnects a client
 //
-// A case is run with the store in memory and with a durable one. Lines before the first case hold for all of the file; // begins a comment.
+// A case is run with the store in memory on every driver, and with a durable one. Lines before the first case hold for all of the file; // begins a comment.
 // After the last line nothing more may have come. How packets are written is in
 // packetline_test.go.
 func TestWire(t *testing.T) {
@@ -45,15 +45,17 @@ func TestWire(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			for _, c := range readWireCases(t, file) {
 				t.Run(c.name, func(t *testing.T) {
-					t.Parallel()
-					c.run(t, file, NewMemoryStore())
+					onDrivers(t, func(t *testing.T, d Driver) {
+						t.Parallel()
+						c.run(t, file, NewMemoryStore(), d)
+					})
 				})
 				if c.memory {
 					continue
 				}
 				t.Run(c.name+", durable", func(t *testing.T) {
 					t.Parallel()
-					c.run(t, file, newRefStore())
+					c.run(t, file, newRefStore(), DefaultOptions().Driver)
 				})
 			}
 		})
@@ -189,9 +191,9 @@ type wireConn struct {
 // wirePatience is how long a case waits for what must come.
 const wirePatience = 10 * time.Second
 
-func (c wireCase) run(t *testing.T, file string, store Store) {
+func (c wireCase) run(t *testing.T, file string, store Store, d Driver) {
 	r := &wireRun{t: t, options: wireOptions(), conns: make(map[string]*wireConn)}
-	r.options.Store = store
+	r.options.Store, r.options.Driver = store, d
 	for _, o := range c.options {
 		if err := setOption(&r.options, o); err != nil {
 			t.Fatalf("%s: %v", file, err)
