@@ -82,6 +82,38 @@ func TestPublishAllocations(t *testing.T) {
 	}
 }
 
+// TestPublishAllocationsOverTCP pins the same from socket to socket, for each
+// driver: what reads, waits and writes allocates nothing either.
+func TestPublishAllocationsOverTCP(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are not counted under the race detector")
+	}
+	onDrivers(t, func(t *testing.T, d Driver) {
+		o := wireOptions()
+		o.Driver = d
+		_, addr := serveTCP(t, o)
+		s := dialTCP(t, addr, "clean id=s", "SUBSCRIBE id=1 f=a/+")
+		p := dialTCP(t, addr, "clean id=p")
+		frame := (&packet.Publish{Topic: "a/b", Payload: []byte("0123456789")}).Append(nil, packet.V5)
+		got := make([]byte, len(frame))
+		s.net.SetReadDeadline(time.Now().Add(wirePatience))
+		once := func() {
+			if _, err := p.net.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(s.in, got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 100 { // what is made once is made
+			once()
+		}
+		if n := testing.AllocsPerRun(200, once); n > 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
 // memoryBroker is a broker whose connections are fed by the test.
 type memoryBroker struct {
 	t testing.TB
