@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -131,7 +132,8 @@ func TestBenchErrors(t *testing.T) {
 		{"compare pear", exitUsage, "no scenario is called"},
 		{"compare --with nobody", exitUsage, "NAME=COMMAND with {port}"},
 		{"compare --rounds 0 --with lunamq", exitUsage, "--rounds must be at least 1"},
-		{"compare --suite all", exitUsage, "there is only targets"},
+		{"compare --suite all", exitUsage, "there are scaling and targets"},
+		{"compare --suite scaling --with lunamq", exitUsage, "leave --with away"},
 		{"compare pair --suite targets", exitUsage, "leave pair away"},
 		{"compare --size 5 --with lunamq --quick", exitUsage, "size 5"},
 		{"compare --scripts nothing --with lunamq --quick", exitError, "its log is"},
@@ -182,34 +184,69 @@ func TestBenchCompare(t *testing.T) {
 	}
 }
 
-// Each row of the suite is a command line that makes sense, and has a result for
+// Each row of a suite is a command line that makes sense, and has a result for
 // each of its goals.
 func TestSuiteRows(t *testing.T) {
 	for i := range targets {
 		row := &targets[i]
-		f := &compareFlags{}
-		cmd := &cobra.Command{}
-		f.add(cmd.Flags())
-		if err := cmd.Flags().Parse([]string{"--suite", "targets", "--with", "lunamq", "--rounds", "2", "--duration", "3s"}); err != nil {
-			t.Fatal(err)
-		}
-		c, err := f.contestOf(cmd, row, filepath.Join(t.TempDir(), "rules"))
+		c, err := contestOfSuite(t, row, "targets", "--with", "lunamq")
 		if err != nil {
 			t.Errorf("%s: %v", row.title, err)
 			continue
 		}
-		if c.Rounds != 2 && !strings.Contains(row.args, "--rounds 1") || c.Duration.String() != "3s" || c.Brokers[len(c.Brokers)-1].Name != "no rules" || c.Scenario != strings.Fields(row.args)[0] {
+		if c.Rounds != 2 && !strings.Contains(row.args, "--rounds 1") || c.Duration != 3*time.Second || c.Brokers[len(c.Brokers)-1].Name != "no rules" || c.Scenario != strings.Fields(row.args)[0] {
 			t.Errorf("%s: %+v", row.title, c)
 		}
-		for _, g := range row.goals {
-			for _, measured := range []float64{g.atMost, g.atMost * 1.01, 0} {
-				v := bench.Values{CPU: measured, P50: measured, P99: measured, PerClient: measured, Rested: measured}
-				phases := []bench.Medians{{Phase: "another"}, {Phase: g.phase, Values: v, Ratios: v}}
-				one := target{title: row.title, goals: []goal{g}}
-				rows := one.judge(&bench.Comparison{Brokers: []bench.BrokerResult{{Phases: phases}, {Phases: phases}}})
-				if len(rows) != 1 || rows[0].Met != (measured == g.atMost) {
-					t.Errorf("%s, bound %g, measured %g: %+v", row.title, g.atMost, measured, rows)
-				}
+		checkGoals(t, row)
+	}
+}
+
+// Each row of the suite scaling runs this program twice: with more, then with less.
+func TestScalingRows(t *testing.T) {
+	for i := range scaling {
+		row := &scaling[i]
+		c, err := contestOfSuite(t, row, "scaling")
+		if err != nil {
+			t.Errorf("%s: %v", row.title, err)
+			continue
+		}
+		small := c.Brokers[1].Options
+		if len(c.Brokers) != 2 || c.Brokers[0].Options != nil || small == nil || c.Brokers[1].Name != row.name {
+			t.Errorf("%s: %+v", row.title, c.Brokers)
+			continue
+		}
+		more := c.Options.Pairs > small.Pairs || c.Options.Count > small.Count || c.Options.Warmup > small.Warmup
+		if !more || c.Duration != 3*time.Second || small.Duration != c.Duration || c.Scenario != small.Scenario {
+			t.Errorf("%s: %+v\nbeside %+v", row.title, c.Options, small)
+		}
+		if row.tenth != (c.Warmup == 27*time.Second) {
+			t.Errorf("%s: after %v", row.title, c.Warmup)
+		}
+		checkGoals(t, row)
+	}
+}
+
+// contestOfSuite is the contest of one row, of two rounds of three seconds.
+func contestOfSuite(t *testing.T, row *target, suite string, more ...string) (*bench.Contest, error) {
+	f := &compareFlags{}
+	cmd := &cobra.Command{}
+	f.add(cmd.Flags())
+	if err := cmd.Flags().Parse(append([]string{"--suite", suite, "--rounds", "2", "--duration", "3s"}, more...)); err != nil {
+		t.Fatal(err)
+	}
+	return f.contestOf(cmd, row, filepath.Join(t.TempDir(), "rules"))
+}
+
+// checkGoals holds that a goal is met up to its bound, and not without a number.
+func checkGoals(t *testing.T, row *target) {
+	for _, g := range row.goals {
+		for _, measured := range []float64{g.atMost, g.atMost * 1.01, 0} {
+			v := bench.Values{CPU: measured, P50: measured, P99: measured, PerClient: measured, Rested: measured}
+			phases := []bench.Medians{{Phase: "another"}, {Phase: g.phase, Values: v, Ratios: v}}
+			one := target{title: row.title, goals: []goal{g}}
+			rows := one.judge(&bench.Comparison{Brokers: []bench.BrokerResult{{Phases: phases}, {Phases: phases}}})
+			if len(rows) != 1 || rows[0].Met != (measured == g.atMost) {
+				t.Errorf("%s, bound %g, measured %g: %+v", row.title, g.atMost, measured, rows)
 			}
 		}
 	}

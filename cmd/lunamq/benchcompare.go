@@ -40,13 +40,17 @@ fails, its folder with its log stays. The default scenario is pair; a flag that 
 scenario does not have means nothing to it.
 
 --suite targets runs every scenario for which this project has set itself a target,
-and prints the targets beside the results.`,
+and prints the targets beside the results. --suite scaling compares this program with
+itself: what a message costs with 10 connections and with 5000, with 10 filters and
+with a million, and in the first minute of load and in the tenth (--duration is the
+minute).`,
 		Example: `  lunamq bench compare
   lunamq bench compare fanout --qos 1 --rounds 3 --json
   lunamq bench compare pair --with mosquitto --with 'other=/opt/other/broker --port {port}'
   lunamq bench compare idle --tls --clients 5000
   lunamq bench compare pair --scripts rules --scripts-subscribe 'changed/%i' --with lunamq
-  lunamq bench compare --suite targets --markdown`,
+  lunamq bench compare --suite targets --markdown
+  lunamq bench compare --suite scaling --rounds 3 --duration 5s`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
 				return usageError{err}
@@ -71,7 +75,7 @@ func (f *compareFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.subscribe, "scripts-subscribe", "", "`FILTER` to which the subscribers of this broker subscribe in place of --filter, where its rules change topics")
 	flags.BoolVar(&f.secure, "tls", false, "over TLS")
 	flags.BoolVar(&f.quick, "quick", false, "one round of a second: to see that it works, not to measure")
-	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets")
+	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets or scaling")
 	flags.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
 	f.Options = bench.Scenarios[0].Defaults()
 	f.addLoad(flags, func(string) bool { return true })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,6 +24,14 @@ type target struct {
 	args  string // of lunamq bench compare, by spaces; {rules} is a folder with the rules
 	rules func() string
 	goals []goal
+
+	// small is what the same broker is compared with: itself, with less to do, told
+	// in the same way. Empty: the brokers of --with.
+	small string
+	// name is what the table calls that.
+	name string
+	// tenth is of load that has gone on for nine times as long as is measured.
+	tenth bool
 }
 
 // goal is a bound of one number.
@@ -74,6 +84,20 @@ var targets = []target{
 		{what: "RSS", phase: "messages", value: func(v *bench.Values) float64 { return v.Rested }, text: ratioText, atMost: 1.3, alone: true}}},
 }
 
+// atMostGrowth bounds what a message may cost more where there is more of everything else.
+const atMostGrowth = 1.3
+
+// scaling compares this program with itself. The rate is one that the smallest
+// takes with ease, so that both find the same to gather in one round.
+var scaling = []target{
+	{title: "5000 connections", args: "paced --rate 5000 --pairs 2500", small: "paced --rate 5000 --pairs 5", name: "10 connections", goals: []goal{cpuGoal("messages", atMostGrowth)}},
+	{title: "1000000 filters", args: "filters --count 1000000", small: "filters --count 10", name: "10 filters", goals: []goal{cpuGoal("publish", atMostGrowth)}},
+	{title: "minute 10 of pair, QoS 1", args: "pair --qos 1", small: "pair --qos 1", name: "minute 1", tenth: true, goals: []goal{cpuGoal("messages", atMostGrowth)}},
+}
+
+// suites are the values of --suite.
+var suites = map[string][]target{"targets": targets, "scaling": scaling}
+
 // changingRule prefixes the topic and extends the payload of every message.
 func changingRule() string {
 	return `mqtt.on("publish", "bench/#", function(msg)
@@ -111,8 +135,12 @@ type suiteRow struct {
 // runSuite runs all rows. What the command line says of time and rounds holds
 // for each.
 func (f *compareFlags) runSuite(cmd *cobra.Command, args []string) error {
-	if f.suite != "targets" {
-		return usageError{fmt.Errorf("--suite %q: there is only targets", f.suite)}
+	rowsOf, ok := suites[f.suite]
+	switch {
+	case !ok:
+		return usageError{fmt.Errorf("--suite %q: there are scaling and targets", f.suite)}
+	case f.suite == "scaling" && cmd.Flags().Changed("with"):
+		return usageError{errors.New("--suite scaling compares this program with itself: leave --with away")}
 	}
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("--suite has scenarios of its own: leave %s away", args[0])}
@@ -125,9 +153,9 @@ func (f *compareFlags) runSuite(cmd *cobra.Command, args []string) error {
 	}
 	defer os.RemoveAll(dir)
 	var rows []suiteRow
-	for i := range targets {
-		t := &targets[i]
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d: %s\n", i+1, len(targets), t.title)
+	for i := range rowsOf {
+		t := &rowsOf[i]
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d: %s\n", i+1, len(rowsOf), t.title)
 		contest, err := f.contestOf(cmd, t, filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return err
@@ -151,7 +179,6 @@ var passedOn = []string{"with", "rounds", "quick", "protocol", "duration", "warm
 
 // contestOf is the contest of one row, as its own command line would have it.
 func (f *compareFlags) contestOf(cmd *cobra.Command, t *target, dir string) (*bench.Contest, error) {
-	args := strings.Fields(strings.ReplaceAll(t.args, "{rules}", dir))
 	if t.rules != nil {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -160,6 +187,35 @@ func (f *compareFlags) contestOf(cmd *cobra.Command, t *target, dir string) (*be
 			return nil, err
 		}
 	}
+	if t.small != "" {
+		return f.contestOfTwo(cmd, t)
+	}
+	return f.contestOfRow(cmd, strings.Fields(strings.ReplaceAll(t.args, "{rules}", dir)))
+}
+
+// contestOfTwo is between this program and itself with less to do.
+func (f *compareFlags) contestOfTwo(cmd *cobra.Command, t *target) (*bench.Contest, error) {
+	withItself := []string{"--with", "lunamq"}
+	c, err := f.contestOfRow(cmd, append(strings.Fields(t.args), withItself...))
+	if err != nil {
+		return nil, err
+	}
+	small, err := f.contestOfRow(cmd, append(strings.Fields(t.small), withItself...))
+	if err != nil {
+		return nil, err
+	}
+	if t.tenth {
+		if !cmd.Flags().Changed("duration") && !f.quick {
+			c.Duration, small.Duration = time.Minute, time.Minute
+		}
+		c.Warmup = 9 * c.Duration
+	}
+	c.Brokers[1].Name, c.Brokers[1].Options = t.name, &small.Options
+	return c, nil
+}
+
+// contestOfRow is what a command line says, and this one of each row.
+func (f *compareFlags) contestOfRow(cmd *cobra.Command, args []string) (*bench.Contest, error) {
 	var row compareFlags
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	row.add(flags)
@@ -194,7 +250,7 @@ func (t *target) judge(c *bench.Comparison) []suiteRow {
 			if own[k].Phase != g.phase {
 				continue
 			}
-			r := suiteRow{Title: t.title, Command: "lunamq bench compare " + t.args, What: g.what, Reference: c.Reference,
+			r := suiteRow{Title: t.title, Command: t.command(), What: g.what, Reference: c.Reference,
 				Own: g.value(&own[k].Values), Other: g.value(&other[k].Values), Ratio: g.value(&own[k].Ratios),
 				AtMost: g.atMost, Alone: g.alone, text: g.text}
 			if len(t.goals) > 1 && own[k].Phase != "messages" {
@@ -209,6 +265,14 @@ func (t *target) judge(c *bench.Comparison) []suiteRow {
 		}
 	}
 	return rows
+}
+
+// command measures this row alone, or all of its suite where it has no line of its own.
+func (t *target) command() string {
+	if t.small != "" {
+		return "lunamq bench compare --suite scaling"
+	}
+	return "lunamq bench compare " + t.args
 }
 
 // printSuite prints all rows, with what was aimed at.

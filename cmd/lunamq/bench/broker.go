@@ -23,7 +23,8 @@ type Broker struct {
 	Args  []string
 	Files map[string]string // by name: what is in the folder before it starts
 
-	Subscribe string // in place of the options', where not empty
+	Subscribe string   // in place of the options', where not empty
+	Options   *Options // in place of the contest's: the same broker with less to do; nil: those
 }
 
 // LunaMQ is this program, with the folder of rules that is named, if any.

@@ -98,6 +98,9 @@ func (c *Contest) once(ctx context.Context, b Broker, certs *certificates) (*Res
 		return nil, err
 	}
 	o := c.Options
+	if b.Options != nil {
+		o = *b.Options
+	}
 	o.URL, o.PID = fmt.Sprintf("tcp://127.0.0.1:%d", s.port), s.cmd.Process.Pid
 	if c.Secure {
 		o.URL, o.TLS = fmt.Sprintf("tls://127.0.0.1:%d", s.port), certs.trust
