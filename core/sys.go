@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -100,6 +101,8 @@ func (s *sys) publish(elapsed time.Duration) {
 	n("shared_subscriptions/count", int64(b.shared.Len()))
 	n("heap/current", int64(mem.HeapAlloc))
 	n("heap/maximum", int64(mem.HeapSys))
+	n("gc/count", int64(mem.NumGC))
+	n("gc/pause/longest", longestPause(&mem).Microseconds())
 	n("storage/errors", m.StoreErrors.Load())
 	s.set("storage/state", b.storageState())
 	for _, c := range m.Dropped.Causes() {
@@ -111,6 +114,12 @@ func (s *sys) publish(elapsed time.Duration) {
 			s.set(fmt.Sprintf("load/%s/%dmin", l.name, minutes), strconv.FormatFloat(l.mean[i], 'f', 2, 64))
 		}
 	}
+}
+
+// longestPause is that of the last 256 garbage collections, as many as the
+// runtime remembers.
+func longestPause(mem *runtime.MemStats) time.Duration {
+	return time.Duration(slices.Max(mem.PauseNs[:]))
 }
 
 func (s *sys) set(name, value string) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,17 @@ var sysNames = strings.Fields(`
 	load/messages/received/1min load/messages/received/5min load/messages/received/15min
 	load/messages/sent/1min load/publish/received/1min load/publish/sent/1min load/publish/dropped/1min
 	load/bytes/received/1min load/bytes/sent/1min load/sockets/1min load/connections/15min`)
+
+func TestLongestPause(t *testing.T) {
+	mem := new(runtime.MemStats)
+	if d := longestPause(mem); d != 0 {
+		t.Errorf("%v before the first", d)
+	}
+	mem.PauseNs[3], mem.PauseNs[255] = 2_000, 1_000
+	if d := longestPause(mem); d != 2*time.Microsecond {
+		t.Errorf("%v, want 2µs", d)
+	}
+}
 
 // TestSys: the customary names are there, retained, and hold what is so.
 func TestSys(t *testing.T) {
@@ -47,7 +59,7 @@ func TestSys(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range append(sysNames, "retained messages/count") {
+		for _, name := range append(sysNames, "retained messages/count", "gc/count", "gc/pause/longest") {
 			if _, ok := values[name]; !ok {
 				t.Errorf("$SYS/broker/%s is not there", name)
 			}
