@@ -27,9 +27,10 @@ type Broker struct {
 	Options   *Options // in place of the contest's: the same broker with less to do; nil: those
 }
 
-// LunaMQ is this program, with the folder of rules that is named, if any.
+// LunaMQ is this program, with the folder of rules that is named, if any. Clients
+// may have any number of subscriptions, as those of mosquitto.
 func LunaMQ(program, scripts string, secure bool) Broker {
-	text := "[storage]\npath = \"data\"\n[log]\nlevel = \"warn\"\n[[listener]]\n"
+	text := "[storage]\npath = \"data\"\n[log]\nlevel = \"warn\"\n[limits]\nsubscriptions = \"unlimited\"\n[[listener]]\n"
 	if secure {
 		text += "url = \"tls://127.0.0.1:{port}\"\ncert = \"{cert}\"\nkey = \"{key}\"\n"
 	} else {

@@ -1,7 +1,7 @@
 package bench
 
-// filtersEach is how many filters each subscriber of the scenario filters has:
-// what LunaMQ allows one client by default.
+// filtersEach is how many filters each subscriber of the scenario filters has,
+// where it is not said how many there are: what LunaMQ allows one client by default.
 const filtersEach = 1000
 
 // manyFilters subscribes to many filters, then publishes messages that match one
@@ -18,8 +18,11 @@ func (r *run) manyFilters() error {
 	if !matches(filter.text(0, 7), topic.text(0, 7)) || matches(filter.text(0, 7), topic.text(0, 8)) {
 		return optionError("--topic %q, --filter %q: both must have %%n, so that a topic matches the filter of its number and no other", r.o.Topic, r.o.Filter)
 	}
-	r.filters = r.o.Count
-	r.result.Publishers, r.result.Subscribers = r.o.Publishers, (r.filters+filtersEach-1)/filtersEach
+	r.filters, r.filtersEach = r.o.Count, filtersEach
+	if n := r.o.Subscribers; n > 0 {
+		r.filtersEach = max(1, (r.filters+n-1)/n)
+	}
+	r.result.Publishers, r.result.Subscribers = r.o.Publishers, (r.filters+r.filtersEach-1)/r.filtersEach
 	if err := r.subscribePhase(filter); err != nil {
 		return err
 	}
@@ -41,13 +44,13 @@ func (r *run) manyFilters() error {
 
 // subscribePhase connects the subscribers with their filters, and measures it.
 func (r *run) subscribePhase(filter pattern) error {
-	r.announce("subscribe", "filters", func() int64 { return min(r.connected()*filtersEach, int64(r.filters)) })
+	r.announce("subscribe", "filters", func() int64 { return min(r.connected()*int64(r.filtersEach), int64(r.filters)) })
 	from, err := r.probe(0)
 	if err != nil {
 		return err
 	}
 	err = r.addSubscribers(r.result.Subscribers, func(i int) (all []string) {
-		for n := i * filtersEach; n < min((i+1)*filtersEach, r.filters); n++ {
+		for n := i * r.filtersEach; n < min((i+1)*r.filtersEach, r.filters); n++ {
 			all = append(all, filter.text(uint64(i), uint64(n)))
 		}
 		return all

@@ -135,7 +135,7 @@ func (p *publisher) encode(n int, sent int64) error {
 		place, line := p.base+p.sent, 0
 		if f := p.run.filters; f > 0 {
 			place = rand.Uint64N(uint64(f)) // a walk in order would be kinder to caches than clients are
-			line = int(place) / filtersEach
+			line = int(place) / p.run.filtersEach
 		}
 		s.number = p.base + p.count(line)
 		p.buf = p.append(p.buf, place, s)

@@ -26,6 +26,7 @@ type run struct {
 	publishers  []*publisher
 	subscribers []*subscriber
 	filters     int // of the scenario filters
+	filtersEach int // of one subscriber
 
 	from   atomic.Int64 // messages sent before do not count
 	ending atomic.Bool  // that connections end is right

@@ -68,6 +68,7 @@ func TestScenarios(t *testing.T) {
 		{"retained QoS 1", "retained", "tcp", func(o *Options) { o.Count, o.QoS, o.Version, o.Burst = 333, 1, packet.V5, 8 }, "set 333, read 1332", 1332},
 		{"retained QoS 2", "retained", "tcp", func(o *Options) { o.Count, o.QoS = 333, 2 }, "set 333, read 1332", 1332},
 		{"filters", "filters", "tcp", func(o *Options) { o.Count, o.Messages = 2500, 1000 }, "subscribe 2500, publish 1000", 1000},
+		{"filters of three", "filters", "tcp", func(o *Options) { o.Count, o.Subscribers, o.Messages = 2500, 3, 1000 }, "subscribe 2500, publish 1000", 1000},
 		{"filters QoS 1", "filters", "tcp", func(o *Options) { o.Count, o.Messages, o.QoS = 900, 200, 1 }, "subscribe 900, publish 200", 200},
 		{"reconnect-storm", "reconnect-storm", "tcp", func(o *Options) { o.Clients, o.Version, o.Clean = 100, packet.V5, false }, "connect 100, back 100", 0},
 	} {

@@ -109,12 +109,12 @@ away again.`,
 	{
 		Name:  "filters",
 		Short: "n filters are subscribed, and messages match one each",
-		Long: `Subscribers with 1000 filters each subscribe to all of them; then publishers send
-messages that match one each, in random order, as fast as they arrive. %n is the
-filter's number, on both sides.`,
+		Long: `Subscribers with 1000 filters each, or as many subscribers as --subscribers says,
+subscribe to all of them; then publishers send messages that match one each, in random
+order, as fast as they arrive. %n is the filter's number, on both sides.`,
 		Example: `  lunamq bench filters
   lunamq bench filters --count 1000000 --topic 'a/%n/b' --filter '+/%n/#'`,
-		Flags: []string{"publishers", "count", "qos", "size", "burst", "window", "topic", "filter", "load"},
+		Flags: []string{"publishers", "subscribers", "count", "qos", "size", "burst", "window", "topic", "filter", "load"},
 		defaults: func(o *Options) {
 			o.Publishers, o.Count, o.Topic, o.Filter = 10, 200_000, "bench/%n/state", "bench/%n/state"
 		},
