@@ -32,6 +32,7 @@ import (
 //	= a b                                a and b have had all that was sent to them: nothing
 //	@ restart                            the broker is ended and made again on the same store
 //	@ kick id reason                     the administrator disconnects a client
+//	@ sessions 1                         the broker has come to have so many sessions
 //
 // A case is run with the store in memory on every driver, and with a durable one. Lines before the first case hold for all of the file; // begins a comment.
 // After the last line nothing more may have come. How packets are written is in
@@ -401,6 +402,8 @@ func (r *wireRun) command(words []string) {
 		if !ok || !r.broker.Kick("", words[1], reason, "", "admin") {
 			r.fatalf("no such reason or client")
 		}
+	case "sessions":
+		eventually(r.t, r.where, func() bool { return fmt.Sprint(r.broker.sessions.count.Load()) == words[1] })
 	default:
 		r.fatalf("no such command")
 	}
