@@ -93,6 +93,7 @@ const atMostGrowth = 1.3
 var scaling = []target{
 	{title: "5000 connections", args: "paced --rate 5000 --pairs 2500", small: "paced --rate 5000 --pairs 5", name: "10 connections", goals: []goal{cpuGoal("messages", atMostGrowth)}},
 	{title: "1000000 filters", args: "filters --count 1000000 --subscribers 10", small: "filters --count 10 --subscribers 10", name: "10 filters", goals: []goal{cpuGoal("publish", atMostGrowth)}},
+	{title: "1000000 filters, 1 message at a time", args: "filters --count 1000000 --subscribers 10 --window 1", small: "filters --count 10 --subscribers 10 --window 1", name: "10 filters", goals: []goal{cpuGoal("publish", atMostGrowth)}},
 	{title: "minute 10 of pair, QoS 1", args: "pair --qos 1", small: "pair --qos 1", name: "minute 1", tenth: true, goals: []goal{cpuGoal("messages", atMostGrowth)}},
 }
 
