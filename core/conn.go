@@ -339,8 +339,15 @@ func errText(err error) string {
 }
 
 // lastPacketFor encodes the DISCONNECT of MQTT 5; 3.x has none from a server.
+// Who has not been sent CONNACK yet gets one that refuses [MQTT-3.14.0-1].
 func (c *conn) lastPacketFor(why stop) []byte {
-	if why.silent || c.version != packet.V5 || why.by == ByClient {
+	if why.silent || why.by == ByClient {
+		return nil
+	}
+	if c.out.takeBack() {
+		return c.refusal(why)
+	}
+	if c.version != packet.V5 {
 		return nil
 	}
 	code := why.reason

@@ -22,6 +22,7 @@ type pending struct {
 	authMethod string
 	authData   []byte
 	ack        packet.Connack
+	stored     bool // the store knows a session of this name, perhaps one that has ended
 }
 
 // handleConnect judges a CONNECT (3.1). What refuses it is answered with a
@@ -278,6 +279,7 @@ func (c *conn) attach(r *round, p *pending) (present bool, err error) {
 			return false, refuse(packet.QuotaExceeded, "too many sessions")
 		}
 		s.mu.Lock()
+		p.stored = p.stored || s.stored
 		switch {
 		case s.gone:
 			ended := s.ended
@@ -366,7 +368,8 @@ func (c *conn) takeOver(r *round, old *conn) {
 }
 
 // adoptLocked makes c the connection of s: CONNACK is appended first, then what
-// was unacknowledged, then what waits.
+// was unacknowledged, then what waits. With a durable store all of that leaves
+// when the store has kept what CONNACK says.
 func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	ev := p.ev
 	s.stopClockLocked()
@@ -381,10 +384,11 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	if ev.Will != nil {
 		s.will = newWill(c.client, s, ev)
 	}
-	if s.keptLocked() || s.stored { // one that is stored stays so until its end: messages may lie in the store alone
-		s.storeForLocked(sessionStored{c})
-	}
 	c.out.belongTo(s)
+	s.stored = s.stored || s.keptLocked() // one that is stored stays so until its end: messages may lie in the store alone
+	if s.stored || p.stored {
+		s.storeConnectedLocked(c)
+	}
 	p.ack.SessionPresent = present && c.version != packet.V31
 	c.out.force(r, p.ack.Append(nil, c.version))
 	s.window.restart()

@@ -83,28 +83,37 @@ func TestIdentifierRefused(t *testing.T) {
 	})
 }
 
+// waitingRule holds up messages until it is let go on.
+type waitingRule struct{ goOn chan struct{} }
+
+func (w *waitingRule) OnPublish(*PublishEvent) Decision {
+	<-w.goOn
+	return Decision{}
+}
+
 // TestAcknowledgedAgain: the answer to a message that comes again, on another
 // connection, waits for the store as the first one's did.
 func TestAcknowledgedAgain(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		t.Run(fmt.Sprint("refused ", refused), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, store := newRefStage(t, nil)
+				rule := &waitingRule{goOn: make(chan struct{})}
+				s, store := newRefStage(t, nil, rule)
 				defer s.end()
 				s.receiverOf("id=r expiry=1000", "t:q2").drop()
 				first := s.connect("id=p expiry=1000")
-				store.set(func(r *refStore) { r.delay = time.Second })
 				first.send("PUBLISH topic=t q=2 id=1 payload=x")
-				second := s.dial()
-				second.send("CONNECT id=p expiry=1000")
-				second.expect("CONNACK present")
+				second := s.resume("id=p expiry=1000")
 				second.send("PUBLISH topic=t q=2 id=1 payload=x dup")
+				second.expect()
+				store.set(slowly)
+				close(rule.goOn)
 				second.expect()
 				want := "PUBREC id=1"
 				if refused {
 					store.set(func(r *refStore) {
 						r.refuse = func(b *Batch) error {
-							if b.Ops[0].Kind == PutReceived {
+							if len(b.Ops) > 0 && b.Ops[0].Kind == PutReceived {
 								return errDisk
 							}
 							return nil

@@ -33,6 +33,7 @@ type outbox struct {
 	late    bool     // because it took nothing for the timeout
 
 	staging *staging // what packet hooks are shown before it is sent; mostly nil
+	cork    *cork    // what waits for the store to keep the session; mostly nil
 }
 
 // staging is what of an outbox packet hooks have not let go yet.
@@ -94,7 +95,9 @@ func (o *outbox) hasRoomLocked(n int) bool {
 }
 
 // waitingLocked is how many bytes the socket has not taken yet.
-func (o *outbox) waitingLocked() int { return len(o.buf) - o.sent + o.writeN + o.staging.waits() }
+func (o *outbox) waitingLocked() int {
+	return len(o.buf) - o.sent + o.writeN + o.staging.waits() + o.cork.waits()
+}
 
 // belongTo sets the session that is told when an outbox that refused something
 // is empty.
@@ -162,11 +165,15 @@ func (o *outbox) isOver() bool {
 }
 
 func (o *outbox) isOverLocked() bool {
-	return (o.full || o.staging.waits() > 0) && !o.closed && o.waitingLocked() > o.b.o.OutboxBytes
+	return (o.full || o.cork != nil || o.staging.waits() > 0) && !o.closed && o.waitingLocked() > o.b.o.OutboxBytes
 }
 
 // take appends p and returns it as it is there.
 func (o *outbox) take(p []byte) []byte {
+	if k := o.cork; k != nil {
+		k.held = append(k.held, p...)
+		return k.held[len(k.held)-len(p):]
+	}
 	if t := o.staging; t != nil {
 		t.staged = append(t.staged, p...)
 		return t.staged[len(t.staged)-len(p):]
@@ -272,6 +279,9 @@ func (o *outbox) shut(last []byte, timeout time.Duration) {
 		o.mu.Unlock()
 		return
 	}
+	if o.cork != nil && o.cork.refused {
+		o.cork = nil
+	}
 	if len(last) > 0 {
 		o.take(last)
 	}
@@ -299,7 +309,7 @@ func (o *outbox) abort() {
 // our half of it, the rest when the reader is done.
 func (o *outbox) closeIfDoneLocked() {
 	switch {
-	case !o.closing || o.full || o.closed || len(o.buf) > o.sent || o.staging != nil && (o.staging.busy || len(o.staging.staged) > 0):
+	case !o.closing || o.full || o.closed || o.cork != nil || len(o.buf) > o.sent || o.staging != nil && (o.staging.busy || len(o.staging.staged) > 0):
 	case o.unread:
 		o.failLocked()
 	case !o.halved:
@@ -338,6 +348,7 @@ func (o *outbox) failLocked() {
 	if o.staging != nil {
 		o.staging.staged = nil
 	}
+	o.cork = nil
 	o.closing = true
 	if o.closed {
 		return

@@ -30,12 +30,30 @@ func (b *Broker) storedClientLocked(s *session) *StoredClient {
 
 // storeLocked stores what the session is now, at once: what two goroutines
 // store of one session reaches the store in the order of its lock.
-func (s *session) storeLocked() { s.storeForLocked(&unanswered{b: s.b}) }
+func (s *session) storeLocked() {
+	s.b.store.Commit(s.batchLocked(), &unanswered{b: s.b})
+}
 
-func (s *session) storeForLocked(done Committed) {
+// batchLocked is the session as it is now.
+func (s *session) batchLocked() *Batch {
 	s.stored = true
 	s.changed.Store(false)
-	s.b.store.Commit(&Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: s.b.storedClientLocked(s)}}}, done)
+	return &Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: s.b.storedClientLocked(s)}}}
+}
+
+// storeConnectedLocked stores what the CONNACK of c is to say. An empty batch is
+// kept when what came before it is: the end of the session before this one.
+func (s *session) storeConnectedLocked(c *conn) {
+	batch := &Batch{}
+	if s.stored {
+		batch = s.batchLocked()
+	}
+	if s.b.durable {
+		c.out.putCork()
+	}
+	if s.b.store.Commit(batch, sessionStored{c}) {
+		c.out.pullCork()
+	}
 }
 
 // varsDelay is how long changed vars may stay unstored: a rule that counts
@@ -70,10 +88,15 @@ type sessionStored struct{ c *conn }
 
 // Committed implements Committed.
 func (k sessionStored) Committed(err error) {
-	if err != nil {
-		k.c.b.metrics.StoreErrors.Add(1)
-		go k.c.stop(stop{reason: packet.ImplementationSpecificError, text: "the session could not be stored: " + err.Error(), by: ByBroker})
+	if err == nil {
+		go k.c.out.pullCork()
+		return
 	}
+	k.c.b.metrics.StoreErrors.Add(1)
+	go func() {
+		k.c.stop(stop{reason: packet.ImplementationSpecificError, text: "the session could not be stored: " + err.Error(), by: ByBroker})
+		k.c.out.abortCorked() // it had ended before
+	}()
 }
 
 // storeEndLocked stores that the session has ended, while there is still
