@@ -392,7 +392,7 @@ func (s *session) settleLocked(r *round, c *conn, a packet.Ack) (reply packet.Ac
 			if s.b.durable { // the next connection sends no PUBREL before
 				f.held = r.holdFor(s)
 			}
-			r.batch.add(Op{Kind: PutReleased, Session: s.name, Seq: f.seq, ID: a.PacketID})
+			r.batch.add(Op{Kind: PutReleased, Session: s.name, Life: s.life, Seq: f.seq, ID: a.PacketID})
 		}
 		return packet.Ack{Type: packet.PUBREL, PacketID: a.PacketID}, done, nil
 	}
@@ -410,7 +410,7 @@ func (c *conn) handlePubrel(r *round, a packet.Ack) error {
 	}
 	known := s.removeReceivedLocked(a.PacketID)
 	if s.keptLocked() && (known || s.b.durable) { // where it is not known its end may be on its way to the store
-		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: a.PacketID})
+		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, Life: s.life, ID: a.PacketID})
 	}
 	s.mu.Unlock()
 	reply := packet.Ack{Type: packet.PUBCOMP, PacketID: a.PacketID}

@@ -37,7 +37,7 @@ type Broker struct {
 	spilledBytes atomic.Int64 // queued, in the store alone
 	queuedCount  atomic.Int64
 	pending      atomic.Int64  // connections in the handshake
-	lastSeq      atomic.Uint64 // of messages of sessions that have ended, the highest
+	lives        atomic.Uint32 // of sessions, for the store
 
 	metrics   Metrics
 	registry  Registry

@@ -24,7 +24,6 @@ func TestConnackWaits(t *testing.T) {
 			p := s.dial()
 			p.send("CONNECT id=a expiry=1000")
 			p.send("PINGREQ")
-			p.send("SUBSCRIBE id=1 f=x:q1")
 			time.Sleep(time.Second - 1)
 			p.expect()
 			time.Sleep(1)

@@ -247,7 +247,7 @@ func (s *session) forgetLocked(r *round, q *queued) {
 	if !q.stored {
 		return
 	}
-	if op := (Op{Kind: DeleteMessage, Session: s.name, Seq: q.seq}); !q.held.giveUp(op) {
+	if op := (Op{Kind: DeleteMessage, Session: s.name, Life: s.life, Seq: q.seq}); !q.held.giveUp(op) {
 		r.batch.add(op)
 	}
 }

@@ -56,20 +56,20 @@ func (m *MemoryStore) apply(op *Op) {
 	case DeleteValue:
 		delete(m.values, valueName{op.Bucket, op.Key})
 		return
-	case DeleteSession:
-		delete(m.sessions, op.Session)
-		return
 	}
 	s := m.sessions[op.Session]
-	if op.Kind == PutSession {
-		if s == nil {
+	other := s != nil && s.put.Life != 0 && s.put.Life != op.Life
+	switch {
+	case op.Kind == PutSession:
+		if s == nil || other {
 			s = &memorySession{subs: make(map[string]Op), messages: make(map[uint64]*memoryMessage), received: make(map[uint16]struct{})}
 			m.sessions[op.Session] = s
 		}
 		s.put = *op
-		return
-	}
-	if s != nil { // else the session has ended meanwhile, and all of it
+	case s == nil || other: // the session has ended meanwhile, and all of it
+	case op.Kind == DeleteSession:
+		delete(m.sessions, op.Session)
+	default:
 		s.apply(op)
 	}
 }
@@ -114,6 +114,7 @@ func (m *MemoryStore) all() (ops []Op) {
 	}
 	ops = slices.AppendSeq(ops, maps.Values(m.values))
 	for name, s := range m.sessions {
+		s.put.Life = 0
 		ops = append(ops, s.put)
 		ops = slices.AppendSeq(ops, maps.Values(s.subs))
 		for _, msg := range s.inOrder() {

@@ -108,7 +108,7 @@ func (c *conn) reserve(r *round, id uint16) (duplicate bool, err error) {
 	}
 	s.ownReceivedLocked().add(id)
 	if s.keptLocked() {
-		r.batch.add(Op{Kind: PutReceived, Session: s.name, ID: id})
+		r.batch.add(Op{Kind: PutReceived, Session: s.name, Life: s.life, ID: id})
 		s.unkeptLocked(r, id)
 	}
 	return false, nil
@@ -157,7 +157,7 @@ func (c *conn) unreserve(r *round, id uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owner == c && s.removeReceivedLocked(id) && s.keptLocked() {
-		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, ID: id})
+		r.batch.add(Op{Kind: DeleteReceived, Session: s.name, Life: s.life, ID: id})
 	}
 }
 

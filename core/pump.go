@@ -128,7 +128,7 @@ func (s *session) reserveLocked(r *round, q queued) bool {
 	id := s.ownWindowLocked().putBack(q)
 	if q.held.waits() { // in the batch that stores the message
 		s.window.slots[id-1].whole = true
-		r.batch.add(Op{Kind: PutInflight, Session: s.name, Seq: q.seq, ID: id})
+		r.batch.add(Op{Kind: PutInflight, Session: s.name, Life: s.life, Seq: q.seq, ID: id})
 		return true
 	}
 	s.storeFlightLocked(r, id)

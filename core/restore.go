@@ -38,7 +38,7 @@ func (s *session) storeLocked() {
 func (s *session) batchLocked() *Batch {
 	s.stored = true
 	s.changed.Store(false)
-	return &Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: s.b.storedClientLocked(s)}}}
+	return &Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Life: s.life, Client: s.b.storedClientLocked(s)}}}
 }
 
 // storeConnectedLocked stores what the CONNACK of c is to say. An empty batch is
@@ -104,11 +104,11 @@ func (k sessionStored) Committed(err error) {
 func (s *session) storeEndLocked() {
 	in := s.b.storedClientLocked(s)
 	in.Expiry, in.DisconnectedAt, in.Will = 0, time.Now().UnixNano(), nil
-	s.b.store.Commit(&Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Client: in}}}, &unanswered{b: s.b})
+	s.b.store.Commit(&Batch{Ops: []Op{{Kind: PutSession, Session: s.name, Life: s.life, Client: in}}}, &unanswered{b: s.b})
 }
 
 func putMessage(s *session, q *queued) Op {
-	return Op{Kind: PutMessage, Session: s.name, Seq: q.seq, Queued: StoredMessage{
+	return Op{Kind: PutMessage, Session: s.name, Life: s.life, Seq: q.seq, Queued: StoredMessage{
 		Message: q.msg, ExpiresAt: q.msg.expiresAt, QoS: q.qos, Retain: q.retain, Identifiers: q.ids, Filter: q.sub.requested,
 	}}
 }
@@ -228,7 +228,9 @@ func (b *Broker) restoreSession(k sessionKey) *session {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b.sessions.count.Add(1)
-	return sh.add(b, k)
+	s := sh.add(b, k)
+	s.life = 0
+	return s
 }
 
 // session makes a session without connection. One that was connected when the

@@ -17,6 +17,7 @@ type session struct {
 	b    *Broker
 	key  sessionKey
 	name string // of the key, in the store, if there is one
+	life uint32 // tells it there from others of that name; 0: restored
 
 	// Atomic:
 	conn    atomic.Pointer[conn] // the live connection: accepted, CONNACK appended; nil while there is none
@@ -110,9 +111,9 @@ func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
 	if sh.m == nil {
 		sh.m = make(map[sessionKey]*session)
 	}
-	s := &session{b: b, key: k, seq: b.lastSeq.Load(), window: &noWindow}
+	s := &session{b: b, key: k, window: &noWindow}
 	if b.stores {
-		s.name = k.String()
+		s.name, s.life = k.String(), b.lives.Add(1)
 	}
 	s.vars.sess = s
 	sh.m[k] = s
@@ -158,7 +159,6 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 		return
 	}
 	s.gone = true
-	b.endSeq(s.seq)
 	s.stopClockLocked()
 	w := s.will
 	s.will = nil
@@ -200,14 +200,6 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 	}
 }
 
-// endSeq makes sessions that are made from now on number their messages above
-// those of one that has ended: what is still on its way to the store of that
-// means none of the next session of its name.
-func (b *Broker) endSeq(seq uint64) {
-	for last := b.lastSeq.Load(); last < seq && !b.lastSeq.CompareAndSwap(last, seq); last = b.lastSeq.Load() {
-	}
-}
-
 // remove gives what is left of a session to others, and with it takes the
 // session out of the store; then its name is free.
 func (b *Broker) remove(r *round, s *session, left []queued, client *Client) {
@@ -216,7 +208,7 @@ func (b *Broker) remove(r *round, s *session, left []queued, client *Client) {
 		b.commitNow(r)
 		return
 	}
-	r.batch.add(Op{Kind: DeleteSession, Session: s.name})
+	r.batch.add(Op{Kind: DeleteSession, Session: s.name, Life: s.life})
 	b.commitNow(r)
 	b.sessions.remove(s)
 	close(s.ended)

@@ -428,7 +428,7 @@ func TestSpillLost(t *testing.T) {
 		p.publishMany("t", 0, 500)
 		var ops []Op
 		for seq := range uint64(450) {
-			ops = append(ops, Op{Kind: DeleteMessage, Session: "\x00r", Seq: 52 + seq})
+			ops = append(ops, Op{Kind: DeleteMessage, Session: "\x00r", Life: s.b.session("", "r").life, Seq: 52 + seq})
 		}
 		store.disk.Commit(&Batch{Ops: ops}, nil)
 		r := s.connectQuietly("id=r expiry=1000 rm=5")
@@ -581,6 +581,7 @@ func testSpillRandom(t *testing.T, rnd *rand.Rand) {
 		before := next
 		take(-1)
 		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 		if next == before && len(r.got) == 0 {
 			break
 		}

@@ -65,6 +65,12 @@ func (b *Batch) empty() bool { return len(b.Ops) == 0 }
 type OpKind uint8
 
 // The operations on a store. Put makes or replaces what its name says.
+//
+// Sessions of one name follow each other, and what an old connection changes may
+// come when the next session is stored already. So each has a Life, and an
+// operation on a session is left out if the one that is stored has another Life
+// (PutSession begins that anew). It is not kept: what was loaded has none, 0, and
+// takes what comes.
 const (
 	PutSession         OpKind = iota + 1 // Session, Client
 	DeleteSession                        // Session, with all that belongs to it
@@ -89,6 +95,7 @@ type Op struct {
 	Session      string // the session's name
 	Seq          uint64 // of a message in its session; increasing
 	ID           uint16
+	Life         uint32 // of the session
 	Topic        string
 	Client       *StoredClient
 	Subscription *StoredSubscription

@@ -276,7 +276,7 @@ func (s *session) subscribeLocked(r *round, j *judged) (existed, ok bool) {
 		}
 	}
 	if s.keptLocked() {
-		r.batch.add(Op{Kind: PutSubscription, Session: s.name, Subscription: &StoredSubscription{
+		r.batch.add(Op{Kind: PutSubscription, Session: s.name, Life: s.life, Subscription: &StoredSubscription{
 			Requested: j.sub.requested, Filter: j.sub.filter, QoS: j.sub.qos, NoLocal: j.sub.noLocal,
 			RetainAsPublished: j.sub.asPublished, RetainHandling: j.sub.handling, Identifier: j.sub.id,
 		}})
@@ -407,7 +407,7 @@ func (s *session) unsubscribeLocked(r *round, requested string) (sub *subscripti
 		s.removeLocked(orphans)
 	}
 	if s.keptLocked() {
-		r.batch.add(Op{Kind: DeleteSubscription, Session: s.name, Subscription: &StoredSubscription{Requested: sub.requested}})
+		r.batch.add(Op{Kind: DeleteSubscription, Session: s.name, Life: s.life, Subscription: &StoredSubscription{Requested: sub.requested}})
 	}
 	for i := range orphans {
 		s.forgetLocked(r, &orphans[i])

@@ -193,7 +193,7 @@ type flights struct {
 
 // flewLocked notes that a message is in flight.
 func (s *session) flewLocked(r *round, seq uint64, id uint16) {
-	op := Op{Kind: PutInflight, Session: s.name, Seq: seq, ID: id}
+	op := Op{Kind: PutInflight, Session: s.name, Life: s.life, Seq: seq, ID: id}
 	if s.b.durable {
 		r.flights.batch.add(op)
 		return

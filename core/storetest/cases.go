@@ -32,6 +32,11 @@ func state(kind core.OpKind, name string, seq uint64, id uint16) core.Op {
 	return core.Op{Kind: kind, Session: name, Seq: seq, ID: id}
 }
 
+func ofLife(life uint32, op core.Op) core.Op {
+	op.Life = life
+	return op
+}
+
 func retained(topic, payload string) core.Op {
 	return core.Op{Kind: core.PutRetained, Queued: core.StoredMessage{Message: &core.Message{Topic: topic, Payload: []byte(payload), Retain: true}}}
 }
@@ -66,6 +71,16 @@ var cases = []storeCase{
 	{"a session of the same name", [][]core.Op{
 		{session("\x00a"), message("\x00a", 1, 600), subscription("\x00a", "#")},
 		{{Kind: core.DeleteSession, Session: "\x00a"}, session("\x00a"), subscription("\x00a", "new")},
+	}, 2},
+	{"an old connection's changes", [][]core.Op{
+		{ofLife(1, session("\x00a")), ofLife(1, message("\x00a", 1, 600)), ofLife(1, subscription("\x00a", "#"))},
+		{ofLife(1, core.Op{Kind: core.DeleteSession, Session: "\x00a"}), ofLife(2, session("\x00a")), ofLife(2, message("\x00a", 1, 600))},
+		{ofLife(1, message("\x00a", 2, 1)), ofLife(1, subscription("\x00a", "late")), ofLife(1, core.Op{Kind: core.PutReceived, Session: "\x00a", ID: 1})},
+		{ofLife(1, core.Op{Kind: core.DeleteMessage, Session: "\x00a", Seq: 1}), ofLife(1, core.Op{Kind: core.DeleteSession, Session: "\x00a"})},
+	}, 2},
+	{"a session before the end of the last", [][]core.Op{
+		{ofLife(1, session("\x00a")), ofLife(1, message("\x00a", 1, 600)), ofLife(1, subscription("\x00a", "#"))},
+		{ofLife(2, session("\x00a")), ofLife(2, subscription("\x00a", "new")), ofLife(1, core.Op{Kind: core.DeleteSession, Session: "\x00a"})},
 	}, 2},
 	{"a session that changes", [][]core.Op{
 		{session("\x00a"), message("\x00a", 1, 1)},

@@ -178,6 +178,7 @@ func backlog(t testing.TB, s core.Store, sum core.Op) (out []string) {
 
 // Line writes an operation down; what is empty and what is absent are the same.
 func Line(op core.Op) string {
+	op.Life = 0 // not kept
 	if op.Client != nil {
 		c := *op.Client
 		if len(c.Vars) == 0 {

@@ -94,6 +94,7 @@ func (s *Store) begin(d *database, found *scanner) {
 	closing := s.closing
 	if !closing {
 		s.database, s.failure, s.since = d, nil, time.Now()
+		found.index.live(s.index.Load())
 		s.index.Store(found.index)
 		s.serve(d)
 	}

@@ -20,8 +20,12 @@ type index struct {
 // sessionEntry is small: there may be a million.
 type sessionEntry struct {
 	id    uint64
-	apart bool // there may be payloads with records of their own
+	life  uint32 // core.Op has the rule; 0: what was loaded
+	apart bool   // there may be payloads with records of their own
 }
+
+// isOf says whether an operation is on the session that is there.
+func (e *sessionEntry) isOf(op *core.Op) bool { return e.life == 0 || e.life == op.Life }
 
 // reserveIDs is how many numbers are given away on the disk at once: one more
 // record for so many sessions, and so many numbers lost by a kill.
@@ -46,6 +50,19 @@ func (x *index) remove(name string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.byName, name)
+}
+
+// live takes over the lives of what is still the same: the store is opened anew
+// while the broker runs.
+func (x *index) live(before *index) {
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	for name, e := range x.byName {
+		if old, ok := before.byName[name]; ok && old.id == e.id {
+			e.life = old.life
+			x.byName[name] = e
+		}
+	}
 }
 
 // backlogs sum up, by session, what waits; they are needed until Load.

@@ -55,7 +55,7 @@ func (w *writer) write(op *core.Op) error {
 		return w.putImport(op)
 	}
 	e, ok := w.index.get(op.Session)
-	if !ok { // it has ended meanwhile, and all of it
+	if !ok || !e.isOf(op) { // it has ended meanwhile, and all of it
 		return nil
 	}
 	return w.writePart(op, e)
@@ -65,6 +65,12 @@ func (w *writer) write(op *core.Op) error {
 func (w *writer) putSession(op *core.Op) error {
 	x := w.index
 	e, ok := x.get(op.Session)
+	if ok && !e.isOf(op) {
+		if err := w.deleteSession(op.Session, e); err != nil {
+			return err
+		}
+		ok = false
+	}
 	if !ok {
 		if x.next >= x.reserved {
 			x.reserved = x.next + reserveIDs
@@ -76,6 +82,9 @@ func (w *writer) putSession(op *core.Op) error {
 		}
 		e = sessionEntry{id: x.next}
 		x.next++
+	}
+	if !ok || e.life != op.Life {
+		e.life = op.Life
 		x.put(op.Session, e)
 	}
 	w.key = sessionKey(w.key[:0], e.id)
@@ -83,12 +92,16 @@ func (w *writer) putSession(op *core.Op) error {
 	return w.set()
 }
 
+func (w *writer) deleteSession(name string, e sessionEntry) error {
+	w.index.remove(name)
+	return w.batch.DeleteRange(sessionKey(nil, e.id), sessionKey(nil, e.id+1), nil)
+}
+
 // writePart writes what belongs to a session.
 func (w *writer) writePart(op *core.Op, e sessionEntry) error {
 	switch op.Kind {
 	case core.DeleteSession:
-		w.index.remove(op.Session)
-		return w.batch.DeleteRange(sessionKey(nil, e.id), sessionKey(nil, e.id+1), nil)
+		return w.deleteSession(op.Session, e)
 	case core.PutSubscription:
 		w.key = subscriptionKey(w.key[:0], e.id, op.Subscription.Requested)
 		w.value = appendSubscription(w.begin(), op.Subscription)
