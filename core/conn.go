@@ -181,7 +181,7 @@ func (c *conn) feed(r *round, buf []byte) (consumed int, err error) {
 	if handled {
 		c.spoke()
 	}
-	return consumed, nil
+	return consumed, c.commitRead(r)
 }
 
 // awaitEnd leaves what comes to the next broker, while every client is told

@@ -318,8 +318,8 @@ func (c *conn) acknowledgePublish(r *round, p *packet.Publish, d Decision, match
 	if d.Verdict == Deny {
 		c.b.metrics.PublishesDenied.Add(1)
 	}
-	if p.QoS == 0 {
-		return c.commit(r, nil)
+	if p.QoS == 0 { // commitRead brings it to the store, with what else is read now
+		return nil
 	}
 	a := packet.Ack{Type: packet.PUBACK, PacketID: p.PacketID}
 	if p.QoS == 2 {

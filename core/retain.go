@@ -68,24 +68,31 @@ func (b *Broker) keepRetained(k *Message) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := int64(k.Weight())
-	old, replaces := t.tree.Get(k.Topic)
-	if replaces {
-		w -= int64(old.msg.Weight())
-	}
-	if k.Origin != OriginBroker && (!replaces && t.tree.Len() >= b.o.Retained || w > 0 && t.bytes+w > b.o.RetainedBytes) {
+	if k.Origin != OriginBroker && (t.tree.Len() >= b.o.Retained || t.bytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
 		return false
 	}
-	if replaces {
+	x := &retained{msg: k, at: -1}
+	if old, replaced := t.tree.Set(k.Topic, x); replaced {
+		w -= int64(old.msg.Weight())
 		t.unscheduleLocked(old)
 	}
 	t.bytes += w
-	x := &retained{msg: k, at: -1}
-	t.tree.Set(k.Topic, x)
 	if k.expiresAt != 0 {
 		heap.Push(&t.expiring, x)
 		b.armRetainedLocked()
 	}
 	return true
+}
+
+// replacesLocked says whether k fits where there is no room for one more: in
+// the place of another that is not smaller, or leaves enough.
+func (t *retainedStore) replacesLocked(b *Broker, k *Message) bool {
+	old, replaces := t.tree.Get(k.Topic)
+	if !replaces {
+		return false
+	}
+	w := int64(k.Weight() - old.msg.Weight())
+	return w <= 0 || t.bytes+w <= b.o.RetainedBytes
 }
 
 // unretain removes a topic's retained message and says whether there was one.
