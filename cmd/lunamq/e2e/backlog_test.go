@@ -58,7 +58,7 @@ func TestBacklog(t *testing.T) {
 
 // queueMany publishes numbered messages, many at once, and returns when all are
 // acknowledged.
-func queueMany(t *testing.T, addr, id string, n, size int) {
+func queueMany(t testing.TB, addr, id string, n, size int) {
 	s := connectSocket(t, addr, packet.V5, id)
 	defer s.net.Close()
 	payload := make([]byte, size)
