@@ -78,6 +78,8 @@
 // that wait lie in the store alone but for a window (spill.go), and are read
 // back page by page (page.go). These orders make a crash harmless:
 //
+//   - CONNACK, and all behind it, leaves when the session it speaks of is kept
+//     (cork.go), or the end of the one before;
 //   - a message leaves when it is kept (held.go), one of QoS 2 when its packet
 //     identifier is too, and PUBREL when PUBREC is (pump.go): what a receiver
 //     has heard of is never unknown;
@@ -86,7 +88,8 @@
 //   - an acknowledgement of what came again on another connection waits for the
 //     commit of what came first (publish.go);
 //   - a session that ends is taken out of the store together with what others
-//     get of it, and its name is free after that (session.go);
+//     get of it, and its name is free after that (session.go); what comes of it
+//     later is of another life than the next session (Op.Life);
 //   - retained messages reach the store as they are in memory at that moment (ack.go).
 //
 // # Locks, in the order in which they may be taken
