@@ -92,6 +92,7 @@ func TestConnackWaits(t *testing.T) {
 		{"taken over meanwhile", func(s *stage, store *refStore) {
 			first, second := s.dial(), s.dial()
 			first.send("CONNECT id=a expiry=1000")
+			first.expect()
 			second.send("CONNECT id=a expiry=1000")
 			first.expect("CONNACK code=0x80 reason=*")
 			time.Sleep(3 * time.Second)
