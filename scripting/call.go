@@ -86,14 +86,14 @@ func (c *call) rollback() {
 }
 
 // charge makes the handler pay for n pieces of work, chargeBytes for a string
-// that is copied (at the sandbox's rate of one instruction per 64 bytes).
+// that is copied (at the sandbox's rate of one instruction per 16 bytes built).
 func (c *call) charge(n int) {
 	if n > 0 {
 		sandbox.Charge(c.state, int64(n))
 	}
 }
 
-func (c *call) chargeBytes(n int) { c.charge(n / 64) }
+func (c *call) chargeBytes(n int) { c.charge(n / 16) }
 
 // text is a string of the core as a rule gets it: a copy, for those are lent.
 func (c *call) text(s string) lua.LValue {

@@ -113,7 +113,7 @@ func (m *meter) check() Kind {
 	case !m.armed:
 		m.arm()
 	case !m.alarm.Swap(false):
-		m.yield()
+		m.letOthers()
 	case m.held+time.Since(m.since) >= m.limit:
 		m.end(Deadline)
 		return Deadline
@@ -123,9 +123,9 @@ func (m *meter) check() Kind {
 	return 0
 }
 
-// yield lets others run, but does not give away more than a fifth of its time: where they are many, they
+// letOthers lets others run, but does not give away more than a fifth of its time: where they are many, they
 // get their share anyway.
-func (m *meter) yield() {
+func (m *meter) letOthers() {
 	began := time.Now()
 	if began.Before(m.yieldNext) {
 		return
@@ -273,8 +273,8 @@ func CheckLength(L *lua.LState, n int) {
 	if n > m.world.limits.MaxString {
 		m.raise(L, Memory, fmt.Sprintf("string of %d bytes is too long (%d at most)", n, m.world.limits.MaxString))
 	}
-	if n >= bytesPerInstruction {
-		m.charge(L, int64(n/bytesPerInstruction))
+	if n >= builtPerInstruction {
+		m.charge(L, int64(n/builtPerInstruction))
 	}
 }
 

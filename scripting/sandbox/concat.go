@@ -51,7 +51,7 @@ func luaConcat(L *lua.LState) int {
 	for i := 1; i <= n; i++ {
 		switch v := L.Get(i).(type) {
 		case lua.LString:
-			buf = append(buf, v...)
+			buf = appendText(L, buf, string(v))
 		case lua.LNumber:
 			buf = appendNumber(buf, v)
 		}
@@ -69,7 +69,7 @@ func concatMeta(L *lua.LState, n int) int {
 		rs, ok2 := textOf(acc)
 		if ok1 && ok2 {
 			CheckLength(L, len(ls)+len(rs))
-			acc = lua.LString(ls + rs)
+			acc = lua.LString(stringOf(appendText(L, appendText(L, make([]byte, 0, len(ls)+len(rs)), ls), rs)))
 			continue
 		}
 		op := L.GetMetaField(left, "__concat")

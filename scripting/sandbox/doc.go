@@ -8,8 +8,9 @@
 // One unit, the instruction, measures everything; a budget (Limits.Budget, 1 000 000) is spent by
 //
 //   - each instruction of the Lua machine: 1
-//   - bytes of strings built or copied (.., rep, sub, format, gsub, concat, …): 1 per 64 bytes, so one
-//     budget builds at most 64 MB however it is spent, and one string is never longer than MaxString
+//   - bytes of strings built or copied (.., rep, sub, format, gsub, concat, …): 1 per 16 bytes, so one
+//     budget builds at most 16 MB however it is spent, and one string is never longer than MaxString
+//   - bytes of long strings read (find of plain text, comparisons): 1 per 64
 //   - pattern matching: 1 per 8 steps of the matcher (a step is about 3 ns, an instruction about 20)
 //   - list elements moved by table.insert and table.remove: 1 per 16
 //   - list slots made by assigning past the end of a list (t[60000] = x), values of unpack, and of `...`

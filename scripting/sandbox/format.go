@@ -14,13 +14,13 @@ import (
 func strFormat(L *lua.LState) int {
 	f := checkText(L, 1)
 	out := make([]byte, 0, len(f)+32)
-	arg := 1
+	arg, paid := 1, 0
 	for {
 		i := strings.IndexByte(f, '%')
 		if i < 0 {
 			break
 		}
-		out = append(out, f[:i]...)
+		out = appendText(L, out, f[:i])
 		f = f[i+1:]
 		if f != "" && f[0] == '%' {
 			out, f = append(out, '%'), f[1:]
@@ -33,10 +33,10 @@ func strFormat(L *lua.LState) int {
 			argError(L, arg, "no value")
 		}
 		out = formatOne(L, out, spec, verb, arg)
-		CheckLength(L, len(out))
+		paid = payGrowth(L, len(out), paid)
 	}
-	out = append(out, f...)
-	CheckLength(L, len(out))
+	out = appendText(L, out, f)
+	payGrowth(L, len(out), paid)
 	L.Push(lua.LString(stringOf(out)))
 	return 1
 }
@@ -92,7 +92,8 @@ func formatOne(L *lua.LState, out []byte, spec string, verb byte, arg int) []byt
 	case 's':
 		s := toText(L, L.Get(arg))
 		if spec == "" {
-			return append(out, s...)
+			checkSize(L, len(out)+len(s))
+			return appendText(L, out, s)
 		}
 		if _, prec, ok := strings.Cut(spec, "."); ok {
 			n, _ := strconv.Atoi(prec)

@@ -39,7 +39,8 @@ const (
 
 // The rates at which Go work is charged as instructions; doc.go explains them.
 const (
-	bytesPerInstruction  = 64
+	bytesPerInstruction  = 64 // read
+	builtPerInstruction  = 16 // built: fresh memory, and collecting it
 	stepsPerInstruction  = 8
 	movesPerInstruction  = 16
 	slotsPerInstruction  = 4

@@ -80,8 +80,8 @@ func posRelative(pos, length int) int {
 func cut(L *lua.LState, s string, from, to int) lua.LValue {
 	piece := s[from:to]
 	if n := len(piece); n*4 < len(s) && len(s) > 256 {
-		if L != nil && n >= bytesPerInstruction {
-			Charge(L, int64(n/bytesPerInstruction))
+		if L != nil && n >= builtPerInstruction {
+			Charge(L, int64(n/builtPerInstruction))
 		}
 		piece = strings.Clone(piece)
 	}
@@ -146,9 +146,7 @@ func strMap(L *lua.LState, f func(byte) byte) int {
 	s := checkText(L, 1)
 	CheckLength(L, len(s))
 	b := make([]byte, len(s))
-	for i := range b {
-		b[i] = f(s[i])
-	}
+	mapText(L, b, func(i int) byte { return f(s[i]) })
 	L.Push(lua.LString(stringOf(b)))
 	return 1
 }
@@ -157,9 +155,7 @@ func strReverse(L *lua.LState) int {
 	s := checkText(L, 1)
 	CheckLength(L, len(s))
 	b := make([]byte, len(s))
-	for i := range b {
-		b[i] = s[len(s)-1-i]
-	}
+	mapText(L, b, func(i int) byte { return s[len(s)-1-i] })
 	L.Push(lua.LString(stringOf(b)))
 	return 1
 }
@@ -170,7 +166,7 @@ func strRep(L *lua.LState) int {
 		n = 0
 	}
 	CheckLength(L, len(s)*n) // at most 2^31 times a string in memory
-	L.Push(lua.LString(strings.Repeat(s, n)))
+	L.Push(lua.LString(repeat(L, s, n)))
 	return 1
 }
 
@@ -319,7 +315,7 @@ type gsub struct {
 }
 
 func (g *gsub) add(s string) {
-	g.out = append(g.out, s...)
+	g.out = appendText(g.L, g.out, s)
 	if len(g.out)-g.charged >= 4096 {
 		g.charge()
 	}
@@ -327,12 +323,7 @@ func (g *gsub) add(s string) {
 
 // charge pays for what out has grown by, and checks its length.
 func (g *gsub) charge() {
-	m := meterOf(g.L)
-	if len(g.out) > m.world.limits.MaxString {
-		CheckLength(g.L, len(g.out))
-	}
-	m.charge(g.L, int64((len(g.out)-g.charged)/bytesPerInstruction))
-	g.charged = len(g.out)
+	g.charged = payGrowth(g.L, len(g.out), g.charged)
 }
 
 // replace appends what stands for the match s[from:to].

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,5 +115,50 @@ func TestCutCopies(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { cut(nil, long, 0, 900) }); n > 1 {
 		t.Errorf("a piece of 900 bytes of 1000 took %v allocations, want only its header", n)
+	}
+}
+
+// TestLongStrings: what is copied in pieces is what is copied at once, at the borders of a piece.
+func TestLongStrings(t *testing.T) {
+	w := newTestWorld(t, Limits{Budget: 100_000_000}, `
+		function concat(a, b) return a .. b .. a end
+		function rep(a, b) return a:rep(3) end
+		function list(a, b) return table.concat({ a, b, a }, b) end
+		function format(a, b) return ("%s<%s>%s"):format(b, a, a) end
+		function gsub(a, b) return (("1212"):gsub(".", { ["1"] = a, ["2"] = b })) end
+		function reverse(a, b) return a:reverse() end
+		function upper(a, b) return a:upper() end
+		mt = { __concat = function(a, b) return "meta" end }
+		function meta(a, b) return setmetatable({}, mt) .. (a .. b) end`)
+	for _, n := range []int{0, 1, pieceSize/2 - 1, pieceSize / 2, pieceSize - 1, pieceSize, pieceSize + 1, 3*pieceSize + 5} {
+		a, b := strings.Repeat("abcdefg", n/7+1)[:n], strings.Repeat("-", n/3)
+		back := []byte(a)
+		slices.Reverse(back)
+		for name, want := range map[string]string{
+			"concat": a + b + a, "rep": a + a + a, "list": a + b + b + b + a, "format": b + "<" + a + ">" + a,
+			"gsub": a + b + a + b, "reverse": string(back), "upper": strings.ToUpper(a), "meta": "meta",
+		} {
+			res, err := w.Call(fn(t, w, name), CallOptions{}, 1, lua.LString(a), lua.LString(b))
+			if err != nil || string(res[0].(lua.LString)) != want {
+				t.Errorf("%s of %d bytes: %v", name, n, err)
+			}
+		}
+	}
+}
+
+// TestBuiltBytesArePaid: each byte that is built is paid once, however it is built.
+func TestBuiltBytesArePaid(t *testing.T) {
+	const n = 1 << 20
+	for name, body := range map[string]string{
+		"concat": `return s .. ""`, "rep": `return s:rep(1)`, "list": `return table.concat({ s, "" })`, "reverse": `return s:reverse()`,
+		"format": `return ("%s%s%d%s"):format("", s, 1, "")`, "gsub": `return (s:gsub("^x", "y"))`,
+	} {
+		w := newTestWorld(t, Limits{}, "function build(s) "+body+" end")
+		if _, err := w.Call(fn(t, w, "build"), CallOptions{}, 1, lua.LString(strings.Repeat("x", n))); err != nil {
+			t.Fatal(name, err)
+		}
+		if got, want := w.Used(), int64(n/builtPerInstruction); got < want || got > 2*want {
+			t.Errorf("%s: charged %d instructions, want %d to %d", name, got, want, 2*want)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"sort"
-	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -68,16 +67,15 @@ func tabConcat(L *lua.LState) int {
 		}
 	}
 	CheckLength(L, total)
-	var b strings.Builder
-	b.Grow(total)
+	b := make([]byte, 0, total)
 	for i := from; i <= to; i++ {
 		s, _ := textOf(t.RawGet(lua.LNumber(i)))
-		b.WriteString(s)
+		b = appendText(L, b, s)
 		if i < to {
-			b.WriteString(sep)
+			b = appendText(L, b, sep)
 		}
 	}
-	L.Push(lua.LString(b.String()))
+	L.Push(lua.LString(stringOf(b)))
 	return 1
 }
 
