@@ -61,6 +61,14 @@
 // the load of a world (busy.go); when all worlds are busy nearly all the time, the
 // log and Worlds say what to do.
 //
+// # What runs, and what the folder holds
+//
+// Status says it, as do lunamq status and lunamq scripts; $SYS/broker/scripts has ok,
+// generation, hash, disk_hash, error and files, retained; and the broker's registry
+// the gauges lunamq_scripts_reload_ok (1 or 0), lunamq_scripts_generation,
+// lunamq_scripts_hash and lunamq_scripts_disk_hash. Those two are the first 48 bits
+// of the hashes, as numbers: equal where the folder is what runs.
+//
 // # When rules take too much
 //
 // Time: an event that has to wait for its world waits in a queue (waiting.go) that

@@ -208,6 +208,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.openHistory(); err != nil {
 		return err
 	}
+	e.showMetrics(Status{}) // before rules make metrics, which are bounded in number
 	set, err := e.update(ctx, look{by: "start", asked: true})
 	if err != nil {
 		return err

@@ -82,7 +82,9 @@ mqtt.on("publish", "count", function(m) c:inc() c:inc(2) g:set(5) g:add(-1.5) h:
 		func(o *Options) { o.Workers = 2 })
 	samples := func() (out string) {
 		for _, s := range r.host.registry.Samples() {
-			out += fmt.Sprintf("%s %s %v %v; ", strings.TrimPrefix(s.Name, "lunamq_script_"), s.Kind, s.Value, s.Counts)
+			if name, ok := strings.CutPrefix(s.Name, "lunamq_script_"); ok {
+				out += fmt.Sprintf("%s %s %v %v; ", name, s.Kind, s.Value, s.Counts)
+			}
 		}
 		return out
 	}

@@ -38,15 +38,48 @@ func (e *Engine) setStatus(s Status) {
 	e.mu.Lock()
 	e.status = s
 	e.mu.Unlock()
+	e.showMetrics(s)
 	for _, v := range []struct{ name, value string }{
 		{"generation", strconv.Itoa(s.Generation)},
 		{"hash", s.Hash},
+		{"disk_hash", s.DiskHash},
 		{"ok", strconv.FormatBool(s.OK)},
 		{"error", clipTo(s.Err, maxStatus)},
 		{"files", strings.Join(s.Files, "\n")},
 	} {
 		e.publish("$SYS/broker/scripts/"+v.name, v.value)
 	}
+}
+
+// showMetrics sets the metrics of the status, which SCRIPT-API.md, "Reload" 4, names.
+func (e *Engine) showMetrics(s Status) {
+	ok := 0.0
+	if s.OK {
+		ok = 1
+	}
+	for _, m := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"reload_ok", "Whether the rules that run are those of the scripts folder.", ok},
+		{"generation", "The number of the generation of rules that runs.", float64(s.Generation)},
+		{"hash", "The hash of the rules that run, as a number.", hashNumber(s.Hash)},
+		{"disk_hash", "The hash of the rules in the scripts folder, as a number; 0 if they cannot be read.", hashNumber(s.DiskHash)},
+	} {
+		gauge, err := e.host.Registry().Metric(core.MetricSpec{Name: "lunamq_scripts_" + m.name, Help: m.help, Kind: core.GaugeMetric})
+		if err != nil {
+			e.options.Log.Warn("the status of the scripts is not measured", "metric", m.name, "err", err)
+			continue
+		}
+		gauge.Set(m.value)
+	}
+}
+
+// hashNumber is the first 48 bits of a hash, which a float64 holds exactly: the
+// way of alertmanager_config_hash.
+func hashNumber(hash string) float64 {
+	n, _ := strconv.ParseUint(hash[:min(len(hash), 12)], 16, 48) // "": 0
+	return float64(n)
 }
 
 // maxStatus bounds the published findings, in bytes.
