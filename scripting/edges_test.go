@@ -199,3 +199,41 @@ end)`)
 	}
 	x.clean()
 }
+
+// reasons are the reason codes with which an event may be refused, or a client
+// disconnected, of the 256 there are: those of MQTT 5.0 from 0x80 on that a server may send,
+// in CONNACK (3.2.2.2), PUBACK (3.4.2.1), SUBACK (3.9.3), UNSUBACK (3.11.3) and DISCONNECT (3.14.2.1, and
+// 0x8C by 2.4).
+var reasons = map[string][]byte{
+	"connack":    {0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F},
+	"puback":     {0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99},
+	"suback":     {0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2},
+	"unsuback":   {0x80, 0x83, 0x87, 0x8F, 0x91},
+	"disconnect": {0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2},
+}
+
+// TestReasons puts each of the 256 codes to each event.
+func TestReasons(t *testing.T) {
+	for _, c := range []struct{ event, verdict, packet string }{
+		{"connect", "deny", "connack"}, {"connect", "disconnect", "connack"}, {"authenticate", "deny", "connack"},
+		{"publish", "deny", "puback"}, {"publish", "disconnect", "disconnect"},
+		{"subscribe", "deny", "suback"}, {"subscribe", "disconnect", "disconnect"},
+		{"unsubscribe", "deny", "unsuback"}, {"unsubscribe", "disconnect", "disconnect"},
+		{"will", "deny", "puback"}, {"deliver", "deny", "puback"}, {"deliver", "disconnect", "disconnect"},
+	} {
+		r := rules(t, "mqtt.on('"+c.event+"', function() return mqtt."+c.verdict+"(kv.incr('code') - 1) end)")
+		failed := int64(0)
+		for code := range 256 {
+			_, _, d := fire(t, r, c.event, testClient(packet.V5))
+			errors := int64(r.HandlerCounts()[0].Errors)
+			accepted := errors == failed
+			failed = errors
+			if want := strings.IndexByte(string(reasons[c.packet]), byte(code)) >= 0; accepted != want {
+				t.Errorf("%s: mqtt.%s(0x%02X) is accepted: %t, want %t", c.event, c.verdict, code, accepted, want)
+			}
+			if accepted && (d.Verdict.String() != c.verdict || d.Reason != packet.ReasonCode(code) || d.By != "10.lua:1") {
+				t.Errorf("%s: mqtt.%s(0x%02X) came to %+v", c.event, c.verdict, code, d)
+			}
+		}
+	}
+}
