@@ -25,7 +25,7 @@
 // xpcall and coroutines pass it on, and each further instruction of the call raises it again.
 //
 // A call that lasts lets others run every 10 000 instructions, some 100 µs: the goroutines of its
-// processor and the threads of its core (yield). It gives away at most a fifth of its time.
+// processor and the threads of its core (letOthers). It gives either at most a fifth of its time.
 //
 // What tables, closures and strings of one budget can take is 450 MiB at the worst (a million
 // instructions of {} and x.a = 1, 0.4 s of them; the deadline cuts that to about a quarter), 25 to 130 MiB

@@ -2,7 +2,5 @@
 
 package sandbox
 
-import "runtime"
-
-// yield lets others run.
-func yield() { runtime.Gosched() }
+// yieldThread has nothing to do where the system lets a thread that has been woken run.
+func yieldThread() {}
