@@ -263,9 +263,9 @@ func (l *loop) wait() bool {
 // watch it: with 5 000 messages a second that took a third of the broker's
 // time, in threads that woke to find nothing to do. Others can have the
 // processor again after shortWait; where there is only one, they need it sooner.
-// While rules are taken for slow each wait is told:
-// with a rule on one processor of two and a wait that hides on the other, Go
-// looked for what had come on sockets of its own every 10 ms alone.
+// While rules are taken for slow each wait is told: with a rule on one processor
+// of two and a hidden wait on the other, Go looked for what had come on sockets of
+// its own every 10 ms alone.
 const (
 	shortWait = 4 * time.Millisecond
 	mostEager = 8
