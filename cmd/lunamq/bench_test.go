@@ -132,7 +132,7 @@ func TestBenchErrors(t *testing.T) {
 		{"compare pear", exitUsage, "no scenario is called"},
 		{"compare --with nobody", exitUsage, "NAME=COMMAND with {port}"},
 		{"compare --rounds 0 --with lunamq", exitUsage, "--rounds must be at least 1"},
-		{"compare --suite all", exitUsage, "there are scaling and targets"},
+		{"compare --suite all", exitUsage, "there are durable, scaling and targets"},
 		{"compare --suite scaling --with lunamq", exitUsage, "leave --with away"},
 		{"compare pair --suite targets", exitUsage, "leave pair away"},
 		{"compare --size 5 --with lunamq --quick", exitUsage, "size 5"},
@@ -244,9 +244,40 @@ func checkGoals(t *testing.T, row *target) {
 			v := bench.Values{CPU: measured, P50: measured, P99: measured, PerClient: measured, Rested: measured}
 			phases := []bench.Medians{{Phase: "another"}, {Phase: g.phase, Values: v, Ratios: v}}
 			one := target{title: row.title, goals: []goal{g}}
-			rows := one.judge(&bench.Comparison{Brokers: []bench.BrokerResult{{Phases: phases}, {Phases: phases}}})
+			rows := one.judge(&bench.Comparison{Brokers: []bench.BrokerResult{{Phases: phases}, {Phases: phases}}}, 0)
 			if len(rows) != 1 || rows[0].Met != (measured == g.atMost) {
 				t.Errorf("%s, bound %g, measured %g: %+v", row.title, g.atMost, measured, rows)
+			}
+		}
+	}
+}
+
+// The durable suite compares a broker with one that has all in memory, and a
+// disk that is slow makes the bound lower.
+func TestDurableRows(t *testing.T) {
+	f := &compareFlags{}
+	cmd := &cobra.Command{}
+	f.add(cmd.Flags())
+	for i := range durable {
+		row := &durable[i]
+		c, err := f.contestOf(cmd, row, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.Brokers); n != 2 || c.Brokers[0].Files["config.toml"] == c.Brokers[1].Files["config.toml"] ||
+			!strings.Contains(c.Brokers[1].Files["config.toml"], `kind = "memory"`) || c.Clean {
+			t.Errorf("%s: %+v", row.title, c)
+		}
+		for _, x := range []struct {
+			own, syncs, atLeast float64
+			met                 bool
+		}{{50_000, 1000, 0.5, true}, {49_999, 1000, 0.5, false}, {40_000, 50, 0.4, true}, {39_999, 50, 0.4, false}} {
+			of := func(rate float64) []bench.Medians {
+				return []bench.Medians{{Phase: "messages", Values: bench.Values{Rate: rate}, Ratios: bench.Values{Rate: rate / 100_000}}}
+			}
+			rows := row.judge(&bench.Comparison{Brokers: []bench.BrokerResult{{Phases: of(x.own)}, {Phases: of(100_000)}}}, x.syncs)
+			if len(rows) != 1 || rows[0].Met != x.met || rows[0].AtLeast != x.atLeast {
+				t.Errorf("%s, %+v: %+v", row.title, x, rows)
 			}
 		}
 	}

@@ -43,14 +43,17 @@ scenario does not have means nothing to it.
 and prints the targets beside the results. --suite scaling compares this program with
 itself: what a message costs with 10 connections and with 5000, with 10 filters and
 with a million, and in the first minute of load and in the tenth (--duration is the
-minute).`,
+minute). --suite durable compares this broker, which acknowledges what is on the disk,
+with itself keeping all in memory, and measures the syncs of the disk beside it.`,
 		Example: `  lunamq bench compare
   lunamq bench compare fanout --qos 1 --rounds 3 --json
   lunamq bench compare pair --with mosquitto --with 'other=/opt/other/broker --port {port}'
   lunamq bench compare idle --tls --clients 5000
   lunamq bench compare pair --scripts rules --scripts-subscribe 'changed/%i' --with lunamq
+  lunamq bench compare pair --qos 1 --clean=false --with memory
   lunamq bench compare --suite targets --markdown
-  lunamq bench compare --suite scaling --rounds 3 --duration 5s`,
+  lunamq bench compare --suite scaling --rounds 3 --duration 5s
+  lunamq bench compare --suite durable`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
 				return usageError{err}
@@ -69,13 +72,13 @@ minute).`,
 }
 
 func (f *compareFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.with, "with", []string{"mosquitto"}, "compare with `BROKER`: mosquitto; lunamq, which is this program without rules; or NAME=COMMAND with {port}, and {dir}, {cert}, {key}, {ca}, where they belong; repeatable, ratios are to the last")
+	flags.StringArrayVar(&f.with, "with", []string{"mosquitto"}, "compare with `BROKER`: mosquitto; lunamq, which is this program without rules; memory, without rules and with [storage] kind = \"memory\"; or NAME=COMMAND with {port}, and {dir}, {cert}, {key}, {ca}, where they belong; repeatable, ratios are to the last")
 	flags.IntVar(&f.rounds, "rounds", 5, "`N` runs of each broker")
 	flags.StringVar(&f.scripts, "scripts", "", "`DIR` of the Lua rules of this broker")
 	flags.StringVar(&f.subscribe, "scripts-subscribe", "", "`FILTER` to which the subscribers of this broker subscribe in place of --filter, where its rules change topics")
 	flags.BoolVar(&f.secure, "tls", false, "over TLS")
 	flags.BoolVar(&f.quick, "quick", false, "one round of a second: to see that it works, not to measure")
-	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets or scaling")
+	flags.StringVar(&f.suite, "suite", "", "run the `SUITE` of scenarios: targets, scaling or durable")
 	flags.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
 	f.Options = bench.Scenarios[0].Defaults()
 	f.addLoad(flags, func(string) bool { return true })
@@ -194,6 +197,8 @@ func (f *compareFlags) other(program, name string) (bench.Broker, error) {
 		b := bench.LunaMQ(program, "", f.secure)
 		b.Name = "no rules"
 		return b, nil
+	case "memory":
+		return bench.InMemory(bench.LunaMQ(program, "", f.secure)), nil
 	}
 	b, err := bench.Command(name)
 	if err != nil {

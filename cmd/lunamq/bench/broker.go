@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -40,6 +41,14 @@ func LunaMQ(program, scripts string, secure bool) Broker {
 		text += "[scripting]\ndir = " + strconv.Quote(scripts) + "\n"
 	}
 	return Broker{Name: "lunamq", Args: []string{program, "serve", "--config", "{dir}/config.toml"}, Files: map[string]string{"config.toml": text}}
+}
+
+// InMemory is that broker with nothing on disk.
+func InMemory(b Broker) Broker {
+	b.Name = "memory"
+	b.Files = maps.Clone(b.Files)
+	b.Files["config.toml"] = strings.Replace(b.Files["config.toml"], "[storage]\n", "[storage]\nkind = \"memory\"\n", 1)
+	return b
 }
 
 // places are where servers stand that are not on every user's PATH.
