@@ -66,7 +66,8 @@ type Options struct {
 type Driver uint8
 
 // The drivers. The poller serves plain TCP on Linux; everything else has a
-// goroutine for each connection.
+// goroutine for each connection. While messages come, the poller keeps one of Go's
+// processors also when it waits: with few of them, raise GOMAXPROCS by one.
 const (
 	DriverPoller Driver = iota
 	DriverGoroutine

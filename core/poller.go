@@ -319,7 +319,7 @@ func (l *loop) look(took time.Duration) {
 	p := l.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.loops) < runtime.GOMAXPROCS(0) && !l.relieved.Load() {
+	if len(p.loops) < min(runtime.GOMAXPROCS(0), runtime.NumCPU()) && !l.relieved.Load() {
 		p.startLocked(nil)
 	}
 }

@@ -9,14 +9,21 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// useMachine sets how garbage is collected, where the environment does not.
+// useMachine sets how garbage is collected, and on how many processors Go code
+// runs, where the environment does not. The poller keeps one while it waits, which
+// takes no time of it: the others are there for the store and the rules. With two
+// processors and messages on disk that is a quarter more of them.
 func (p *program) useMachine() {
 	c := &p.config.Process
+	if os.Getenv("GOMAXPROCS") == "" && c.Driver == "poller" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(int(c.GCPercent))
 	}
