@@ -44,6 +44,7 @@ func TestSys(t *testing.T) {
 		s := newStage(t, o)
 		defer s.end()
 		s.connect("id=kept expiry=100").send("DISCONNECT")
+		synctest.Wait() // until it has gone: there is one client at most
 		p := s.connect("clean id=a")
 		p.send("SUBSCRIBE id=1 f=x")
 		p.send("PUBLISH topic=x payload=12345 q=1 id=1 retain")
