@@ -210,10 +210,10 @@ func (q *completions) isOver() bool {
 }
 
 // bound says how many answers may wait.
-func (q *completions) bound(most int) {
+func (q *completions) bound(most int32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.most = int32(most)
+	q.most = most
 }
 
 // waitForStore holds up the connection's own reader while too many answers wait

@@ -140,8 +140,8 @@ func (m *memoryBroker) connect(v packet.Version, id string) *conn {
 	go io.Copy(io.Discard, ours)
 	m.t.Cleanup(func() { ours.Close() })
 	c := &conn{
-		b: m.b, listener: &Listener{Name: "memory"}, opts: &m.b.o.Listener, remote: "memory",
-		maxPacket: 1 << 20, here: new(listening),
+		b: m.b, listener: &listening{Listener: Listener{Name: "memory", Options: &m.b.o.Listener}}, remote: "memory",
+		maxPacket: 1 << 20,
 	}
 	c.out.b, c.out.sock = m.b, newNetSocket(&c.out, theirs)
 	m.b.pending.Add(1)

@@ -82,7 +82,7 @@ func (b *Broker) subscribe(mount, id, filter string, qos byte) error {
 	s.pumpLocked(r)
 	s.mu.Unlock()
 	b.commitNow(r)
-	b.tellSubscribed(r, &SubscriptionEvent{Client: client, Filter: j.sub.filter, QoS: j.sub.qos})
+	b.tellSubscribed(r, &SubscriptionEvent{Client: client, Filter: j.sub.filter(), QoS: j.sub.qos})
 	return nil
 }
 
@@ -99,7 +99,7 @@ func (s *session) subscriptionFor(filter string, qos byte) (*judged, error) {
 		return nil, err
 	}
 	return &judged{requested: joinShare(group, own), group: group, sub: &subscription{
-		sess: s, requested: joinShare(group, own), filter: own, full: mounted(s.key.mount, own),
+		sess: s, requested: joinShare(group, own), full: mounted(s.mount(), own),
 	}}, nil
 }
 
@@ -109,9 +109,9 @@ func (s *session) ownFilter(filter string) (group, own string, err error) {
 		return "", "", err
 	}
 	group, full := splitShare(strings.Clone(filter))
-	own, within := strings.CutPrefix(full, s.key.mount)
+	own, within := strings.CutPrefix(full, s.mount())
 	if !within || own == "" {
-		return "", "", fmt.Errorf("the filter is not within the client's mount %s", s.key.mount)
+		return "", "", fmt.Errorf("the filter is not within the client's mount %s", s.mount())
 	}
 	return group, own, nil
 }
@@ -119,7 +119,7 @@ func (s *session) ownFilter(filter string) (group, own string, err error) {
 // optionsLocked are those of the client's listener; while it is away, of all.
 func (s *session) optionsLocked() *ListenerOptions {
 	if s.owner != nil {
-		return s.owner.opts
+		return s.owner.listener.Options
 	}
 	return &s.b.o.Listener
 }
@@ -149,7 +149,7 @@ func (b *Broker) Unsubscribe(mount, id, filter string) error {
 		r.leave(q, client, CauseSessionEnded)
 	}
 	b.commitNow(r)
-	b.tellUnsubscribed(r, &SubscriptionEvent{Client: client, Filter: sub.filter, QoS: sub.qos})
+	b.tellUnsubscribed(r, &SubscriptionEvent{Client: client, Filter: sub.filter(), QoS: sub.qos})
 	return nil
 }
 

@@ -55,13 +55,14 @@ type Broker struct {
 	// Guarded by mu:
 	listeners map[net.Listener]*listening
 	conns     map[*conn]struct{}
-	poller    *poller        // once a listener wants it
+	poller    *poller        // once a listener wants it; immutable after
 	wait      sync.WaitGroup // for connections
 	work      sync.WaitGroup // for goroutines that read the store
 }
 
-// listening counts the connections of one listener.
+// listening is a listener that is served, with the count of its connections.
 type listening struct {
+	Listener
 	count  atomic.Int64
 	limits sharedLimits
 	closed chan struct{} // by the broker
@@ -104,8 +105,8 @@ func New(o Options) (*Broker, error) {
 		shared:     topic.NewFilters[string, *group](),
 		retained:   newRetainedStore(),
 		durable:    o.Store.Durable(),
-		clock:      clock{began: time.Now()},
-		deadlines:  clock{began: time.Now()},
+		clock:      newClock(),
+		deadlines:  newClock(),
 		maxPayload: maxWirePacket,
 		told:       make(chan struct{}),
 		listeners:  make(map[net.Listener]*listening),
@@ -134,7 +135,10 @@ var ErrClosed = errors.New("the broker is closed")
 // Serve accepts connections until the broker ends, or the listener is closed;
 // one of plain TCP is taken over, and ends with the broker alone.
 func (b *Broker) Serve(l Listener) error {
-	here := &listening{closed: make(chan struct{})}
+	if l.Options == nil {
+		l.Options = &b.o.Listener
+	}
+	here := &listening{Listener: l, closed: make(chan struct{})}
 	b.mu.Lock()
 	if b.closing.Load() {
 		b.mu.Unlock()
@@ -147,31 +151,28 @@ func (b *Broker) Serve(l Listener) error {
 		delete(b.listeners, l.Net)
 		b.mu.Unlock()
 	}()
-	if l.Options == nil {
-		l.Options = &b.o.Listener
-	}
 	b.serving.Do(b.armSessions)
-	if polled, err := b.servePolled(&l, here); polled {
+	if polled, err := b.servePolled(here); polled {
 		return err
 	}
 	for failures := 0; ; {
 		nc, err := l.Net.Accept()
 		if err == nil {
 			failures = 0
-			b.admit(&l, here, arrival{net: nc, remote: remoteOf(nc)})
+			b.admit(here, arrival{net: nc, remote: remoteOf(nc)})
 			continue
 		}
 		if b.closing.Load() || errors.Is(err, net.ErrClosed) {
 			return ErrClosed
 		}
 		failures++
-		time.Sleep(b.acceptFailed(&l, err, failures))
+		time.Sleep(b.acceptFailed(here, err, failures))
 	}
 }
 
 // acceptFailed says how long to wait before the next try: out of descriptors,
 // most likely, it would burn a core (mosquitto #948).
-func (b *Broker) acceptFailed(l *Listener, err error, failures int) time.Duration {
+func (b *Broker) acceptFailed(l *listening, err error, failures int) time.Duration {
 	delay := min(5*time.Millisecond<<min(failures-1, 10), time.Second)
 	b.log.Error("accept failed", "listener", l.Name, "err", err, "retry_in", delay.String())
 	return delay
@@ -195,10 +196,10 @@ func (a arrival) refuse() {
 }
 
 // admit starts a connection, or closes it at once if there are too many.
-func (b *Broker) admit(l *Listener, here *listening, a arrival) {
+func (b *Broker) admit(l *listening, a arrival) {
 	b.metrics.Accepted.Add(1)
 	b.mu.Lock()
-	full := len(b.conns) >= b.o.MaxConnections || here.count.Load() >= int64(l.Options.MaxConnections) || b.pending.Load() >= int64(b.o.MaxPending)
+	full := len(b.conns) >= b.o.MaxConnections || l.count.Load() >= int64(l.Options.MaxConnections) || b.pending.Load() >= int64(b.o.MaxPending)
 	if full || b.closing.Load() {
 		b.mu.Unlock()
 		b.metrics.Refused.Add(1)
@@ -206,8 +207,8 @@ func (b *Broker) admit(l *Listener, here *listening, a arrival) {
 		return
 	}
 	c := &conn{
-		b: b, listener: l, opts: l.Options, remote: a.remote,
-		maxPacket: int32(min(b.o.HandshakePacketSize, l.Options.MaxPacketSize)), here: here,
+		b: b, listener: l, remote: a.remote,
+		maxPacket: int32(min(b.o.HandshakePacketSize, l.Options.MaxPacketSize)),
 	}
 	c.out.b = b
 	if a.net != nil {
@@ -220,7 +221,7 @@ func (b *Broker) admit(l *Listener, here *listening, a arrival) {
 		c.out.staging = &staging{tap: c.tap}
 	}
 	b.conns[c] = struct{}{}
-	here.count.Add(1)
+	l.count.Add(1)
 	b.pending.Add(1)
 	b.metrics.Connections.Add(1)
 	b.wait.Add(1)
@@ -245,7 +246,7 @@ func (b *Broker) forget(c *conn) {
 	b.mu.Lock()
 	delete(b.conns, c)
 	b.mu.Unlock()
-	c.here.count.Add(-1)
+	c.listener.count.Add(-1)
 	b.metrics.Connections.Add(-1)
 	b.wait.Done()
 }
@@ -412,7 +413,6 @@ func (b *Broker) Close() error {
 func (b *Broker) closePoller() {
 	b.mu.Lock()
 	p := b.poller
-	b.poller = nil
 	b.mu.Unlock()
 	if p != nil {
 		p.close()

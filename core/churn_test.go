@@ -132,7 +132,7 @@ func TestDueWillOnReturn(t *testing.T) {
 	d := new(diary)
 	bubble(t, wireOptions(), func(s *stage) {
 		s.connect("id=a expiry=100 will=w:bye:q1:delay5").drop()
-		sess := s.b.sessions.find(sessionKey{"", "a"})
+		sess := s.b.sessions.find("", "a")
 		sess.mu.Lock()
 		sess.stopClockLocked()
 		sess.mu.Unlock()
@@ -396,7 +396,7 @@ func (s opsStore) Load(fn func(Op) error) error {
 // identifier, for the end of the first could not be stored, both are delivered
 // and one is counted once.
 func TestStoredIdentifierTwice(t *testing.T) {
-	name := sessionKey{"", "a"}.String()
+	name := sessionName("", "a")
 	put := func(seq uint64) Op {
 		m := &Message{Topic: "t", Payload: []byte{'0' + byte(seq)}, QoS: 1}
 		return Op{Kind: PutMessage, Session: name, Seq: seq, Queued: StoredMessage{Message: m, QoS: 1, Filter: "t"}}

@@ -40,6 +40,9 @@ func (d *due) slot() *due { return d }
 // hold up a place each.
 const clockWorkers = 16
 
+// newClock makes a clock whose time is never 0.
+func newClock() clock { return clock{began: time.Now().Add(-1)} }
+
 // now is the time by the clock.
 func (c *clock) now() int64 { return int64(time.Since(c.began)) }
 

@@ -17,48 +17,46 @@ import (
 type conn struct {
 	// Immutable:
 	b        *Broker
-	listener *Listener
-	opts     *ListenerOptions
+	listener *listening
 	remote   string
 	tls      *TLSInfo
-	here     *listening
 	tap      *tap // nil unless packets are shown to hooks
 
 	poll pollSocket // of the poller
 	out  outbox
 
 	// Owned by the reader:
-	rest           rest  // an unfinished packet
-	need           int32 // its size, where known
-	maxPacket      int32 // bytes of a packet we accept
-	receiveMaximum int   // QoS 1 and 2 messages unacknowledged from the client
+	rest           rest // an unfinished packet
 	rates          *rates
 	aliasesIn      map[uint16]string
 	routes         *routeCache
 	auth           *authState
+	need           int32 // size of the unfinished packet, where known
+	maxPacket      int32 // bytes of a packet we accept
+	receiveMaximum int32 // QoS 1 and 2 messages unacknowledged from the client
 	state          connState
-	version        packet.Version
 	problem        bool // reason strings and user properties may be sent [MQTT-3.1.2-29]
 
 	// Set before the session has the connection, immutable after:
-	aliasMaximum uint16 // towards the client
-	expiryAsked  uint32 // of the session, in CONNECT
-	expiryMax    uint32 // what DISCONNECT may ask for
 	sess         *session
 	client       *Client
-	keepAlive    time.Duration // one and a half times the agreed; 0 none
-	windowOut    int           // QoS 1 and 2 messages unacknowledged towards the client
-	maxPacketOut int
+	version      packet.Version
+	windowOut    uint16 // QoS 1 and 2 messages unacknowledged towards the client
+	aliasMaximum uint16 // towards the client
+	keepAlive    uint16 // seconds; 0 none
+	maxPacketOut int32  // bytes of a packet the client accepts
+	expiryAsked  uint32 // of the session, in CONNECT
+	expiryMax    uint32 // what DISCONNECT may ask for
+
+	// Atomic:
+	busy          atomic.Bool // the reader handles what came
+	handshakeOver atomic.Bool
+	timeless      atomic.Bool          // no deadline is set any more
+	lastPacket    atomic.Int64         // by the broker's deadlines
+	posted        atomic.Pointer[stop] // why others ended it
 
 	// Guarded by sess.mu:
 	aliasesOut map[string]uint16
-
-	// Atomic:
-	lastPacket    atomic.Int64         // by the broker's deadlines
-	posted        atomic.Pointer[stop] // why others ended it
-	busy          atomic.Bool          // the reader handles what came
-	handshakeOver atomic.Bool
-	timeless      atomic.Bool // no deadline is set any more
 
 	acks completions
 
@@ -115,7 +113,7 @@ var errEnded = errors.New("the connection has ended")
 
 // hasRoom says whether a message would be sent at once, roughly: it is asked
 // without the session's lock.
-func (c *conn) hasRoom() bool { return c.sess.backlog.Load() == 0 && c.out.hasRoom(1<<10) }
+func (c *conn) hasRoom() bool { return !c.sess.waits.Load() && c.out.hasRoom(1<<10) }
 
 // receive takes what a read brought and answers it.
 func (c *conn) receive(r *round, buf []byte) (consumed int, err error) {
@@ -278,7 +276,7 @@ func (c *conn) answer(r *round, p []byte) error {
 // checkAnswer ends a connection that could not take what it is to be answered
 // [MQTT-3.1.2-24].
 func (c *conn) checkAnswer(p []byte) error {
-	if len(p) > c.maxPacketOut {
+	if len(p) > int(c.maxPacketOut) {
 		return refuse(packet.PacketTooLarge, fmt.Sprintf("an answer of %d bytes; the client accepts %d", len(p), c.maxPacketOut))
 	}
 	return nil
@@ -358,7 +356,7 @@ func (c *conn) lastPacketFor(why stop) []byte {
 	if c.problem && why.text != "" {
 		d.Props.Set(packet.ReasonString)
 		d.Props.ReasonString = why.text
-		if d.Size(c.version) > c.maxPacketOut { // [MQTT-3.14.2-3]
+		if d.Size(c.version) > int(c.maxPacketOut) { // [MQTT-3.14.2-3]
 			d.Props.Reset() // three bytes are left: whoever took the CONNACK takes those
 		}
 	}
@@ -413,6 +411,9 @@ func (c *conn) stopTimer() {
 	c.b.deadlines.clear(c)
 }
 
+// patience is how long the client may be silent [MQTT-3.1.2-22].
+func (c *conn) patience() time.Duration { return time.Duration(c.keepAlive) * time.Second * 3 / 2 }
+
 // onKeepAlive ends the connection if no packet has come for one and a half
 // times the keep alive [MQTT-3.1.2-22], else waits for the rest of it. While the
 // reader is held up by a hook, what the client has sent meanwhile is not known.
@@ -420,12 +421,12 @@ func (c *conn) onKeepAlive() {
 	if c.timeless.Load() { // since it was due
 		return
 	}
-	left := c.keepAlive - time.Duration(c.b.deadlines.now()-c.lastPacket.Load())
+	left := c.patience() - time.Duration(c.b.deadlines.now()-c.lastPacket.Load())
 	if c.busy.Load() || c.poll.isPaused() {
-		left = c.keepAlive
+		left = c.patience()
 	}
 	if left <= 0 { // hooks are told, and may wait
-		go c.stop(stop{reason: packet.KeepAliveTimeout, text: fmt.Sprintf("no packet for %s", c.keepAlive), by: ByBroker})
+		go c.stop(stop{reason: packet.KeepAliveTimeout, text: fmt.Sprintf("no packet for %s", c.patience()), by: ByBroker})
 		return
 	}
 	c.b.deadlines.set(c, left)

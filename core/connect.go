@@ -38,9 +38,9 @@ func (c *conn) handleConnect(r *round, body []byte) error {
 	}
 	c.problem = !in.Props.Has(packet.RequestProblemInfo) || in.Props.RequestProblemInfo == 1
 	if in.Props.Has(packet.MaximumPacketSize) {
-		c.maxPacketOut = int(min(in.Props.MaximumPacketSize, math.MaxInt32))
+		c.maxPacketOut = int32(min(in.Props.MaximumPacketSize, math.MaxInt32))
 	}
-	if len(c.opts.Protocols) > 0 && !slices.Contains(c.opts.Protocols, int(in.Version)) {
+	if len(c.listener.Options.Protocols) > 0 && !slices.Contains(c.listener.Options.Protocols, int(in.Version)) {
 		return refuse(packet.UnsupportedProtocolVersion, "this listener does not speak MQTT "+in.Version.String())
 	}
 	if in.ClientID == "" && in.Version != packet.V5 && (!in.CleanStart || in.Version == packet.V31) { // [MQTT-3.1.3-8] of 3.1.1
@@ -98,10 +98,10 @@ func (c *conn) checkWill(in *packet.Connect) error {
 	if !in.HasWill {
 		return nil
 	}
-	if in.Will.QoS > c.opts.MaxQoS {
-		return refuse(packet.QoSNotSupported, fmt.Sprintf("a will of QoS %d; at most %d is served", in.Will.QoS, c.opts.MaxQoS)) // [MQTT-3.2.2-12]
+	if in.Will.QoS > c.listener.Options.MaxQoS {
+		return refuse(packet.QoSNotSupported, fmt.Sprintf("a will of QoS %d; at most %d is served", in.Will.QoS, c.listener.Options.MaxQoS)) // [MQTT-3.2.2-12]
 	}
-	if in.Will.Retain && !c.opts.RetainAvailable {
+	if in.Will.Retain && !c.listener.Options.RetainAvailable {
 		return refuse(packet.RetainNotSupported, "retained messages are not served") // [MQTT-3.2.2-13]
 	}
 	if err := c.b.checkTopic(in.Will.Topic); err != nil {
@@ -122,8 +122,8 @@ func (c *conn) connectEvent(in *packet.Connect) *ConnectEvent {
 		Remote:         c.remote, Listener: c.listener.Name, TLS: c.tls,
 		Vars: new(Vars),
 		Limits: Limits{
-			PublishRate: c.opts.PublishRate, PublishBytes: c.opts.PublishBytes,
-			Inflight: o.Inflight, Queued: o.Queued, PacketSize: c.opts.MaxPacketSize, Subscriptions: o.Subscriptions,
+			PublishRate: c.listener.Options.PublishRate, PublishBytes: c.listener.Options.PublishBytes,
+			Inflight: o.Inflight, Queued: o.Queued, PacketSize: c.listener.Options.MaxPacketSize, Subscriptions: o.Subscriptions,
 		},
 	}
 	if in.HasPassword {
@@ -201,16 +201,16 @@ func (c *conn) accept(r *round, p *pending) error {
 	}
 	c.rates = newRates(&ev.Limits)
 	c.maxPacket = int32(max(min(ev.Limits.PacketSize, maxWirePacket), minPacketSize))
-	c.receiveMaximum = c.opts.ReceiveMaximum
+	c.receiveMaximum = int32(c.listener.Options.ReceiveMaximum)
 	if ev.Limits.Inflight != c.b.o.Inflight { // a rule has its own
-		c.receiveMaximum = max(1, min(ev.Limits.Inflight, math.MaxUint16))
+		c.receiveMaximum = int32(max(1, min(ev.Limits.Inflight, math.MaxUint16)))
 	}
 	c.acks.bound(c.receiveMaximum)
-	c.windowOut = max(1, min(int(ev.ReceiveMaximum), ev.Limits.Inflight, math.MaxUint16-1))
+	c.windowOut = uint16(max(1, min(int(ev.ReceiveMaximum), ev.Limits.Inflight, math.MaxUint16-1)))
 	if c.version == packet.V5 && p.in.Props.Has(packet.TopicAliasMaximum) {
-		c.aliasMaximum = uint16(min(int(p.in.Props.TopicAliasMaximum), c.opts.TopicAliasMaximumOut))
+		c.aliasMaximum = uint16(min(int(p.in.Props.TopicAliasMaximum), c.listener.Options.TopicAliasMaximumOut))
 	}
-	c.keepAlive = time.Duration(ev.KeepAlive) * time.Second * 3 / 2 // [MQTT-3.1.2-22]
+	c.keepAlive = ev.KeepAlive
 	c.expiryAsked, c.expiryMax = p.in.Props.SessionExpiry, c.b.maxSessionExpiry()
 	if ev.SessionExpiry < c.expiryAsked {
 		c.expiryMax = ev.SessionExpiry
@@ -231,7 +231,7 @@ func (c *conn) accept(r *round, p *pending) error {
 	}
 	c.leaveHandshake() // what is due from here on is the keep alive
 	if c.keepAlive > 0 {
-		c.b.deadlines.set(c, c.keepAlive)
+		c.b.deadlines.set(c, c.patience())
 	}
 	c.b.metrics.Connects.Add(1)
 	c.b.commitNow(r)
@@ -257,10 +257,10 @@ func (c *conn) agreeKeepAlive(p *pending) error {
 	switch {
 	case ev.KeepAlive != asked && shorter && !v5:
 		ev.KeepAlive = asked
-	case ev.KeepAlive == asked && v5 && c.opts.ServerKeepAlive > 0:
-		ev.KeepAlive = uint16(min(c.opts.ServerKeepAlive, math.MaxUint16))
+	case ev.KeepAlive == asked && v5 && c.listener.Options.ServerKeepAlive > 0:
+		ev.KeepAlive = uint16(min(c.listener.Options.ServerKeepAlive, math.MaxUint16))
 	}
-	if longest := c.opts.MaxKeepAlive; longest > 0 && (ev.KeepAlive == 0 || int(ev.KeepAlive) > longest) {
+	if longest := c.listener.Options.MaxKeepAlive; longest > 0 && (ev.KeepAlive == 0 || int(ev.KeepAlive) > longest) {
 		if !v5 {
 			return refuse(packet.ClientIDNotValid, fmt.Sprintf("a keep alive of %d s; 1 to %d are accepted", ev.KeepAlive, longest))
 		}
@@ -272,9 +272,8 @@ func (c *conn) agreeKeepAlive(p *pending) error {
 // attach gives the connection the session of its client identifier: a new one,
 // or the one that was kept. Who has it now is disconnected first.
 func (c *conn) attach(r *round, p *pending) (present bool, err error) {
-	key := sessionKey{p.ev.Mount, p.ev.ClientID}
 	for {
-		s := c.b.findOrCreate(key)
+		s := c.b.findOrCreate(p.ev.Mount, p.ev.ClientID)
 		if s == nil {
 			return false, refuse(packet.QuotaExceeded, "too many sessions")
 		}
@@ -350,12 +349,6 @@ func (s *session) belongsTo(c *Client) bool {
 	return s.client.HasUsername == c.HasUsername && s.client.Username == c.Username
 }
 
-// endedLocked says that a session without connection has expired but its timer
-// has not run yet.
-func (s *session) endedLocked() bool {
-	return !s.expiresAt.IsZero() && !time.Now().Before(s.expiresAt)
-}
-
 // takeOver disconnects who has the session [MQTT-3.1.4-3]. It runs the old
 // connection's end here and does not wait for its goroutine.
 func (c *conn) takeOver(r *round, old *conn) {
@@ -374,11 +367,14 @@ func (c *conn) adoptLocked(r *round, s *session, p *pending, present bool) {
 	ev := p.ev
 	s.stopClockLocked()
 	s.owner, s.established = c, true
-	s.expiresAt = time.Time{}
+	s.expires = 0
 	s.will = nil // a delayed one is not sent: the client is back [MQTT-3.1.3-9]
-	s.expiry, s.limits = ev.SessionExpiry, c.here.limits.share(&ev.Limits)
+	s.expiry, s.limits = ev.SessionExpiry, c.listener.limits.share(&ev.Limits)
 	s.vars.merge(ev.Vars)
 	c.client.Vars = &s.vars
+	if c.tap == nil { // nobody else sees it yet
+		c.client.ID, c.client.Mount = s.id(), s.mount() // one text for both
+	}
 	s.client = c.client
 	c.sess = s
 	if ev.Will != nil {
@@ -415,7 +411,7 @@ func (c *conn) announce(p *pending) error {
 		return nil
 	}
 	ack := &p.ack
-	o, ev, pr := c.opts, p.ev, &ack.Props
+	o, ev, pr := c.listener.Options, p.ev, &ack.Props
 	if ev.SessionExpiry != p.in.Props.SessionExpiry {
 		pr.Set(packet.SessionExpiry)
 		pr.SessionExpiry = ev.SessionExpiry
@@ -471,10 +467,10 @@ func (c *conn) announce(p *pending) error {
 		}
 	}
 	pr.User = ev.Reply.UserProperties
-	if len(pr.User) > 0 && ack.Size(c.version) > c.maxPacketOut { // [MQTT-3.2.2-20]
+	if len(pr.User) > 0 && ack.Size(c.version) > int(c.maxPacketOut) { // [MQTT-3.2.2-20]
 		pr.User = nil
 	}
-	if n := ack.Size(c.version); n > c.maxPacketOut { // [MQTT-3.1.2-24]
+	if n := ack.Size(c.version); n > int(c.maxPacketOut) { // [MQTT-3.1.2-24]
 		return refuse(packet.PacketTooLarge, fmt.Sprintf("a CONNACK of %d bytes; the client accepts %d", n, c.maxPacketOut))
 	}
 	return nil
@@ -517,10 +513,10 @@ func (c *conn) refusal(why stop) []byte {
 		}
 		ack.Props.User = reply.UserProperties
 	}
-	if ack.Size(c.version) > c.maxPacketOut { // [MQTT-3.2.2-19]
+	if ack.Size(c.version) > int(c.maxPacketOut) { // [MQTT-3.2.2-19]
 		ack.Props.Reset()
 	}
-	if ack.Size(c.version) > c.maxPacketOut {
+	if ack.Size(c.version) > int(c.maxPacketOut) {
 		return nil // [MQTT-3.1.2-24]
 	}
 	return ack.Append(nil, c.version)

@@ -10,7 +10,7 @@ func (r *round) deliver(m *Message, rc *receiver) {
 	s := rc.sub.sess
 	qos := min(m.QoS, rc.qos) // [MQTT-3.8.4-8]
 	retain := m.Retain && rc.asPublished
-	if qos == 0 && !s.held0.Load() && !r.wantsDeliver(m, s.key.mount) {
+	if qos == 0 && !s.held0.Load() && !r.wantsDeliver(m, s.mount()) {
 		r.deliverQoS0(m, rc, retain)
 		return
 	}
@@ -116,7 +116,7 @@ func (r *round) outcome(m *Message, c *conn, res sendResult) {
 
 // append puts a frame into the connection's outbox.
 func (c *conn) append(r *round, f *frame, id uint16) sendResult {
-	if len(f.bytes) > c.maxPacketOut || len(f.bytes) == 0 {
+	if len(f.bytes) > int(c.maxPacketOut) || len(f.bytes) == 0 {
 		return tooLarge // [MQTT-3.1.2-24]
 	}
 	if !c.out.append(r, f.bytes, f.idAt, id) {
@@ -149,8 +149,8 @@ func (s *session) acceptLocked(r *round, q queued) {
 // needs no change for this receiver, without passing through the queue.
 func (s *session) sendNowLocked(r *round, q queued) bool {
 	c := s.conn.Load()
-	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= c.windowOut ||
-		len(q.ids) > 0 || c.aliasMaximum > 0 || s.keptLocked() || s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
+	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= int(c.windowOut) ||
+		len(q.ids) > 0 || c.aliasMaximum > 0 || s.keptLocked() || s.b.wantsDeliver(q.msg.Topic, s.mount()) {
 		return false
 	}
 	f := r.frame(q.msg, c.version == packet.V5, q.qos, q.retain, c.client.Mount)
@@ -211,7 +211,7 @@ func (s *session) pushLocked(q queued) {
 func (s *session) countLocked(bytes, n int) {
 	s.b.queuedBytes.Add(int64(bytes))
 	s.b.queuedCount.Add(int64(n))
-	s.backlog.Store(int64(s.waitingLocked()))
+	s.waits.Store(s.waitingLocked() > 0)
 	if s.queue0.n > 0 {
 		s.held0.Store(true)
 	}
@@ -279,7 +279,7 @@ func (s *session) sendLocked(r *round, c *conn, q *queued, id uint16, dup bool) 
 // appendPublish encodes a PUBLISH for this connection alone and puts it into its
 // outbox.
 func (c *conn) appendPublish(r *round, p *packet.Publish) sendResult {
-	if p.Size(c.version) > min(c.maxPacketOut, maxWirePacket) { // [MQTT-3.1.2-24]
+	if p.Size(c.version) > int(min(c.maxPacketOut, maxWirePacket)) { // [MQTT-3.1.2-24]
 		return tooLarge
 	}
 	r.scratch, _ = packet.AppendPublish(r.scratch[:0], c.version, p)

@@ -78,12 +78,12 @@ func (c *conn) release(r *round, why stop) (e ended, mine bool) {
 		w.due, e.fate = time.Now().Add(time.Duration(w.delay)*time.Second), "delayed"
 	}
 	if e.remove {
-		s.expiresAt = time.Now() // nobody resumes it before finish has removed it
+		s.expireLocked(0) // nobody resumes it before finish has removed it
 		return e, true
 	}
-	s.expiresAt = time.Time{}
+	s.expires = 0
 	if s.expiry != never {
-		s.expiresAt = time.Now().Add(time.Duration(s.expiry) * time.Second)
+		s.expireLocked(time.Duration(s.expiry) * time.Second)
 	}
 	s.armLocked()
 	if e.will == nil && s.keptLocked() {
@@ -165,14 +165,14 @@ func (b *Broker) lookup(mount, id string) *conn {
 
 // session finds a session by id within mount, or by its full form.
 func (b *Broker) session(mount, id string) *session {
-	if s := b.sessions.find(sessionKey{mount, id}); s != nil {
+	if s := b.sessions.find(mount, id); s != nil {
 		return s
 	}
 	for i := len(id) - 1; i >= 0; i-- {
 		if id[i] != '/' {
 			continue
 		}
-		if s := b.sessions.find(sessionKey{id[:i+1], id[i+1:]}); s != nil {
+		if s := b.sessions.find(id[:i+1], id[i+1:]); s != nil {
 			return s
 		}
 	}

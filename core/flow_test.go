@@ -520,7 +520,7 @@ func testQoS0KeepsOrder(t *testing.T, d Driver) {
 func TestQoS0IsHeldUntilSent(t *testing.T) {
 	bubble(t, wireOptions(), func(s *stage) {
 		s.subscriber("clean id=a", "t")
-		a := s.b.sessions.find(sessionKey{"", "a"})
+		a := s.b.sessions.find("", "a")
 		r := s.b.newRound()
 		defer r.end()
 		a.mu.Lock()
@@ -549,7 +549,7 @@ func testSlowOnce(t *testing.T, d Driver) {
 	o.OutboxBytes = 64 << 20
 	b, addr := serveTCP(t, o)
 	a := dialTCP(t, addr, "clean id=a", "SUBSCRIBE id=1 f=t")
-	out := &b.sessions.find(sessionKey{"", "a"}).conn.Load().out
+	out := &b.sessions.find("", "a").conn.Load().out
 	payload := make([]byte, 1<<20)
 	slow := 0
 	for wrote := false; !wrote; slow++ {

@@ -189,7 +189,7 @@ func TestVarsAreStored(t *testing.T) {
 		time.Sleep(varsDelay + time.Millisecond)
 		s, _ = s.restart(s.b.o, p, clean)
 		defer s.end()
-		if n := s.b.sessions.find(sessionKey{"", "p"}).vars.Get("n"); n != 51.0 {
+		if n := s.b.sessions.find("", "p").vars.Get("n"); n != 51.0 {
 			t.Errorf("n is %v after the restart", n)
 		}
 	})

@@ -21,9 +21,9 @@ func (m *Message) Weight() int {
 	return n
 }
 
-// isFrom says whether the message, or the will, is of the client with session k.
-func (m *Message) isFrom(k sessionKey) bool {
-	return (m.Origin == OriginClient || m.Origin == OriginWill) && m.Publisher != nil && m.Publisher.ID == k.id && m.Publisher.Mount == k.mount
+// isFrom says whether the message, or the will, is of the client with session s.
+func (m *Message) isFrom(s *session) bool {
+	return (m.Origin == OriginClient || m.Origin == OriginWill) && m.Publisher != nil && m.Publisher.ID == s.id() && m.Publisher.Mount == s.mount()
 }
 
 // keep returns a copy that owns its memory: one allocation for the struct, one

@@ -54,7 +54,7 @@ func (s *session) pageLoop() {
 		case err != nil:
 			s.b.metrics.StoreErrors.Add(1)
 			if failed++; failed == 1 {
-				s.b.log.Error("messages that wait cannot be read from the store; trying again", "client", s.key.id, "err", err)
+				s.b.log.Error("messages that wait cannot be read from the store; trying again", "client", s.id(), "err", err)
 			}
 			if !s.b.sleep(min(time.Second<<min(failed-1, 5), maxPageRetry)) {
 				return
@@ -63,7 +63,7 @@ func (s *session) pageLoop() {
 		case !more:
 			return
 		case failed > 0:
-			s.b.log.Info("messages that wait can be read from the store again", "client", s.key.id)
+			s.b.log.Info("messages that wait can be read from the store again", "client", s.id())
 			failed = 0
 		}
 	}
@@ -178,7 +178,7 @@ func (s *session) unspilledLocked(r *round) {
 	if lost := s.unspillLocked(); lost != 0 {
 		s.b.metrics.StoreErrors.Add(1)
 		s.b.metrics.Dropped.addN(CauseStore, max(int64(lost), 0))
-		s.b.log.Error("the store holds less of what waits than was put there", "client", s.key.id, "missing", lost)
+		s.b.log.Error("the store holds less of what waits than was put there", "client", s.id(), "missing", lost)
 	}
 }
 
@@ -204,7 +204,7 @@ func (s *session) queuedOf(op *Op) queued {
 // group is known by its name, as it was requested.
 func (s *session) unsubscribed(in *StoredMessage) *subscription {
 	groupName, filter := splitShare(in.Filter)
-	sub := &subscription{sess: s, requested: in.Filter, filter: filter, full: mounted(s.key.mount, filter), qos: in.QoS}
+	sub := &subscription{sess: s, requested: in.Filter, full: mounted(s.mount(), filter), qos: in.QoS}
 	if groupName != "" {
 		sub.group = &group{name: groupName, full: sub.full}
 	}
@@ -298,7 +298,7 @@ func (s *session) leftLocked(list []queued, n int) {
 		s.b.spilledBytes.Add(-int64(n * list[i].msg.Weight()))
 	}
 	s.b.queuedCount.Add(-int64(n * len(list)))
-	s.backlog.Store(int64(s.waitingLocked()))
+	s.waits.Store(s.waitingLocked() > 0)
 }
 
 // ending is a session's end while there is something of it in the store.

@@ -486,7 +486,7 @@ func (p *poller) add(c *conn) {
 
 // init makes the socket c's.
 func (s *pollSocket) init(c *conn, a arrival) {
-	s.p, s.c, s.fd = a.poller, c, int32(a.fd)
+	s.c, s.fd = c, int32(a.fd)
 	c.out.sock = s
 }
 

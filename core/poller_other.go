@@ -10,7 +10,7 @@ type (
 	loop       struct{}
 )
 
-func (b *Broker) servePolled(*Listener, *listening) (bool, error) { return false, nil }
+func (b *Broker) servePolled(*listening) (bool, error) { return false, nil }
 
 func closeDescriptor(int) {}
 

@@ -14,9 +14,8 @@ import (
 // pollListener accepts connections for the poller, in its loops.
 type pollListener struct {
 	// Immutable:
-	p    *poller
-	l    *Listener
-	here *listening
+	p *poller
+	l *listening
 
 	mu sync.RWMutex // held to read while fd is used
 	fd int          // -1 once it is closed
@@ -27,7 +26,7 @@ type pollListener struct {
 
 // servePolled serves a listener with the poller until the broker ends; false if
 // the poller is not for it.
-func (b *Broker) servePolled(l *Listener, here *listening) (bool, error) {
+func (b *Broker) servePolled(l *listening) (bool, error) {
 	tcp, ok := l.Net.(*net.TCPListener)
 	if !ok || b.o.Driver != DriverPoller {
 		return false, nil
@@ -41,16 +40,16 @@ func (b *Broker) servePolled(l *Listener, here *listening) (bool, error) {
 		return true, err
 	}
 	inherit(fd)
-	pl := &pollListener{p: p, l: l, here: here, fd: fd}
+	pl := &pollListener{p: p, l: l, fd: fd}
 	p.listeners.Store(int32(fd), pl)
 	defer pl.close()
-	if !b.closesWith(here, pl.close) {
+	if !b.closesWith(l, pl.close) {
 		return true, ErrClosed
 	}
 	if err := pl.arm(syscall.EPOLL_CTL_ADD); err != nil {
 		return true, err
 	}
-	<-here.closed
+	<-l.closed
 	return true, ErrClosed
 }
 
@@ -129,7 +128,7 @@ func (pl *pollListener) accept() {
 		switch err {
 		case nil:
 			pl.failures.Store(0)
-			pl.p.b.admit(pl.l, pl.here, arrival{poller: pl.p, fd: fd, remote: sockaddrText(peer)})
+			pl.p.b.admit(pl.l, arrival{poller: pl.p, fd: fd, remote: sockaddrText(peer)})
 		case syscall.EAGAIN, net.ErrClosed:
 			return
 		case syscall.EINTR, syscall.ECONNABORTED: // the client has gone already

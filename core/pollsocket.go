@@ -15,7 +15,6 @@ import (
 // is to read from it.
 type pollSocket struct {
 	// Immutable:
-	p  *poller
 	c  *conn
 	fd int32
 
@@ -26,14 +25,14 @@ type pollSocket struct {
 	dead   atomic.Bool   // outbox.closed
 
 	// Owned by who has the turn:
-	discarding bool // what comes is not handled any more
-	discarded  int  // bytes of that
-	over       bool // nothing more is read
+	discarded  int32 // bytes of what is not handled any more
+	discarding bool  // nothing is
+	over       bool  // nothing more is read
 
 	// Guarded by the outbox's mu:
+	freed bool        // the descriptor is closed
 	timer *time.Timer // while the socket is full, or half closed
 	until int64       // when it fires for good, by the broker's deadlines
-	freed bool        // the descriptor is closed
 }
 
 // The turns.
@@ -43,15 +42,17 @@ const (
 	turnAgain // and more has come since
 )
 
+func (s *pollSocket) poller() *poller { return s.c.b.poller }
+
 // enter has epoll tell of the socket. Until then it is not closed, whatever an
 // event says that was meant for the one that had its number before.
 func (s *pollSocket) enter() error {
 	o := &s.c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.p.conns.set(int(s.fd), s.c)
+	s.poller().conns.set(int(s.fd), s.c)
 	ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
-	return syscall.EpollCtl(s.p.epfd, syscall.EPOLL_CTL_ADD, int(s.fd), &ev)
+	return syscall.EpollCtl(s.poller().epfd, syscall.EPOLL_CTL_ADD, int(s.fd), &ev)
 }
 
 // take takes the turn; false leaves it to who has it to look again.
@@ -154,7 +155,7 @@ func (s *pollSocket) end(r *round, err error) {
 func (s *pollSocket) handle(r *round, p []byte) {
 	c := s.c
 	if s.discarding {
-		if s.discarded += len(p); s.discarded > discardBytes {
+		if s.discarded += int32(len(p)); s.discarded > discardBytes {
 			s.end(r, nil)
 		}
 		return
@@ -229,7 +230,7 @@ func (s *pollSocket) rearm() {
 func (s *pollSocket) rearmLocked() {
 	if !s.freed {
 		ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
-		_ = syscall.EpollCtl(s.p.epfd, syscall.EPOLL_CTL_MOD, int(s.fd), &ev)
+		_ = syscall.EpollCtl(s.poller().epfd, syscall.EPOLL_CTL_MOD, int(s.fd), &ev)
 	}
 }
 
@@ -277,7 +278,7 @@ func (s *pollSocket) free() bool {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.p.conns.set(int(s.fd), nil) // before the number may come again
+	s.poller().conns.set(int(s.fd), nil) // before the number may come again
 	_ = syscall.Close(int(s.fd))
 	return true
 }

@@ -54,10 +54,10 @@ func (c *conn) handlePublish(r *round, h packet.Header, body []byte) error {
 
 // checkPublish holds a PUBLISH against what this listener announced.
 func (c *conn) checkPublish(p *packet.Publish) error {
-	if p.QoS > c.opts.MaxQoS {
-		return refuse(packet.QoSNotSupported, fmt.Sprintf("a PUBLISH of QoS %d; at most %d is served", p.QoS, c.opts.MaxQoS)) // [MQTT-3.2.2-11]
+	if p.QoS > c.listener.Options.MaxQoS {
+		return refuse(packet.QoSNotSupported, fmt.Sprintf("a PUBLISH of QoS %d; at most %d is served", p.QoS, c.listener.Options.MaxQoS)) // [MQTT-3.2.2-11]
 	}
-	if p.Retain && !c.opts.RetainAvailable {
+	if p.Retain && !c.listener.Options.RetainAvailable {
 		return refuse(packet.RetainNotSupported, "retained messages are not served") // [MQTT-3.2.2-14]
 	}
 	return p.CheckFrom(packet.FromClient) // [MQTT-3.3.4-6]
@@ -69,8 +69,8 @@ func (c *conn) resolveAlias(p *packet.Publish) error {
 		return nil
 	}
 	alias := p.Props.TopicAlias
-	if alias == 0 || int(alias) > c.opts.TopicAliasMaximum { // [MQTT-3.3.2-8], [MQTT-3.3.2-9]
-		return refuse(packet.TopicAliasInvalid, fmt.Sprintf("topic alias %d; 1 to %d are accepted", alias, c.opts.TopicAliasMaximum))
+	if alias == 0 || int(alias) > c.listener.Options.TopicAliasMaximum { // [MQTT-3.3.2-8], [MQTT-3.3.2-9]
+		return refuse(packet.TopicAliasInvalid, fmt.Sprintf("topic alias %d; 1 to %d are accepted", alias, c.listener.Options.TopicAliasMaximum))
 	}
 	if p.Topic == "" {
 		known, ok := c.aliasesIn[alias]
@@ -103,7 +103,7 @@ func (c *conn) reserve(r *round, id uint16) (duplicate bool, err error) {
 	if s.received.has(id) {
 		return true, nil
 	}
-	if s.received.len() >= c.receiveMaximum && c.version == packet.V5 {
+	if s.received.len() >= int(c.receiveMaximum) && c.version == packet.V5 {
 		return false, refuse(packet.ReceiveMaximumExceeded, fmt.Sprintf("more than %d QoS 2 messages unacknowledged", c.receiveMaximum))
 	}
 	s.ownReceivedLocked().add(id)
@@ -350,7 +350,7 @@ func (c *conn) explain(a *packet.Ack, text string) {
 	}
 	a.Props.Set(packet.ReasonString)
 	a.Props.ReasonString = text
-	if a.Size(c.version) > c.maxPacketOut { // [MQTT-3.4.2-2]
+	if a.Size(c.version) > int(c.maxPacketOut) { // [MQTT-3.4.2-2]
 		a.Props.Reset()
 	}
 }

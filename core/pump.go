@@ -39,7 +39,7 @@ func (s *session) sendWaitingLocked(r *round) {
 		if !ok {
 			return
 		}
-		if s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
+		if s.b.wantsDeliver(q.msg.Topic, s.mount()) {
 			s.giveBackLocked(q)
 			s.setPumpingLocked(true)
 			go s.pumpLoop()
@@ -58,7 +58,7 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 		switch {
 		case s.queue0.n > 0 && c.out.hasRoom(s.queue0.bytes/s.queue0.n):
 			q, ok = s.popLocked(&s.queue0)
-		case s.queue.n > 0 && s.window.used < c.windowOut && s.mayLeaveLocked(r, s.queue.first()) && c.out.hasRoom(s.queue.bytes/s.queue.n):
+		case s.queue.n > 0 && s.window.used < int(c.windowOut) && s.mayLeaveLocked(r, s.queue.first()) && c.out.hasRoom(s.queue.bytes/s.queue.n):
 			q, ok = s.popLocked(&s.queue)
 		case s.queue0.n == 0 && s.queue.n == 0 && s.spill == nil && s.fillRetainedLocked(r, c):
 			continue
@@ -148,7 +148,7 @@ func (s *session) storeFlightLocked(r *round, id uint16) {
 func (s *session) resendLocked(r *round, c *conn) bool {
 	w := s.window
 	for len(w.resend) > 0 {
-		if w.sent >= c.windowOut {
+		if w.sent >= int(c.windowOut) {
 			return false
 		}
 		id := w.resend[0]
@@ -210,7 +210,7 @@ func (s *session) pumpOne() bool {
 		s.mu.Unlock()
 		return false
 	}
-	if !s.b.wantsDeliver(q.msg.Topic, s.key.mount) {
+	if !s.b.wantsDeliver(q.msg.Topic, s.mount()) {
 		more := s.dispatchLocked(r, c, q)
 		s.commitFlightsLocked(r)
 		if !more {
@@ -304,7 +304,7 @@ func (b *Broker) askDeliver(r *round, c *conn, q queued) (*Message, Decision) {
 		m.Expiry = left
 	}
 	before := m
-	ev := &DeliverEvent{Turn: Turn{round: r}, Client: c.client, Message: &m, Filter: q.sub.filter, QoS: q.sub.qos}
+	ev := &DeliverEvent{Turn: Turn{round: r}, Client: c.client, Message: &m, Filter: q.sub.filter(), QoS: q.sub.qos}
 	d := ask(r, b.hooks.Load().deliver, func(h DeliverHook) Decision {
 		if !h.WantsDeliver(m.Topic) {
 			return Decision{}

@@ -14,10 +14,11 @@ func (b *Broker) storedClientLocked(s *session) *StoredClient {
 	c.Client.Vars = nil
 	switch {
 	case s.owner != nil:
-	case s.expiresAt.IsZero():
+	case s.expires == 0:
 		c.DisconnectedAt = time.Now().UnixNano()
 	default:
-		c.DisconnectedAt = s.expiresAt.Add(-time.Duration(s.expiry) * time.Second).UnixNano()
+		left := time.Duration(s.expires - s.b.clock.now())
+		c.DisconnectedAt = time.Now().Add(left - time.Duration(s.expiry)*time.Second).UnixNano()
 	}
 	if w := s.will; w != nil {
 		c.Will = &StoredWill{Message: w.msg, Delay: w.delay, Reason: w.reason, Text: w.text}
@@ -222,13 +223,13 @@ func (r *restorer) show(what string) {
 	r.b.log.Info(what, "sessions", len(r.sessions), "messages", r.waiting, "retained", r.retained, "dur", time.Since(r.began).Round(time.Millisecond))
 }
 
-// restoreSession makes the session of k.
-func (b *Broker) restoreSession(k sessionKey) *session {
-	sh := b.sessions.shard(k)
+// restoreSession makes the session of that name.
+func (b *Broker) restoreSession(name string, mount int) *session {
+	sh := b.sessions.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b.sessions.count.Add(1)
-	s := sh.add(b, k)
+	s := sh.add(b, strings.Clone(name), mount)
 	s.life = 0
 	return s
 }
@@ -236,11 +237,11 @@ func (b *Broker) restoreSession(k sessionKey) *session {
 // session makes a session without connection. One that was connected when the
 // broker ended is taken as disconnected now.
 func (r *restorer) session(op Op) error {
-	mount, id, ok := strings.Cut(op.Session, "\x00")
+	mount, _, ok := strings.Cut(op.Session, "\x00")
 	if !ok || op.Client == nil {
 		return fmt.Errorf("session %q is not one", op.Session)
 	}
-	s := r.b.restoreSession(sessionKey{mount, id}) // also above MaxSessions: what was accepted is kept
+	s := r.b.restoreSession(op.Session, len(mount)) // also above MaxSessions: what was accepted is kept
 	in := op.Client
 	client := in.Client
 	client.Vars = &s.vars
@@ -253,7 +254,7 @@ func (r *restorer) session(op Op) error {
 		since = time.Unix(0, in.DisconnectedAt)
 	}
 	if s.expiry != never {
-		s.expiresAt = since.Add(time.Duration(s.expiry) * time.Second)
+		s.expireLocked(time.Until(since) + time.Duration(s.expiry)*time.Second)
 	}
 	if w := in.Will; w != nil {
 		s.will = restoreWill(s, w)
@@ -275,7 +276,7 @@ func restoreWill(s *session, in *StoredWill) *will {
 func (s *session) restoreSubscription(in *StoredSubscription) {
 	groupName, _ := splitShare(in.Requested)
 	sub := &subscription{
-		sess: s, requested: in.Requested, filter: in.Filter, full: mounted(s.key.mount, in.Filter), qos: in.QoS,
+		sess: s, requested: in.Requested, full: mounted(s.mount(), in.Filter), qos: in.QoS,
 		noLocal: in.NoLocal, asPublished: in.RetainAsPublished, handling: in.RetainHandling, id: in.Identifier,
 	}
 	s.subs.set(sub)
@@ -291,7 +292,7 @@ func (s *session) restoreBacklog(in *StoredBacklog) {
 	s.spill = &spill{n: in.Count, bytes: int(in.Bytes), first: in.First, last: in.Last, shared: in.Count}
 	s.b.spilledBytes.Add(in.Bytes)
 	s.b.queuedCount.Add(int64(in.Count))
-	s.backlog.Store(int64(s.waitingLocked()))
+	s.waits.Store(s.waitingLocked() > 0)
 }
 
 // inflight puts the message before it back under its packet identifier. If

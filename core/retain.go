@@ -268,7 +268,7 @@ func (s *session) dropRetainedLocked(sub *subscription) {
 // fillRetainedLocked moves the next slice of retained messages into the empty
 // queues and says whether there may be something to send.
 func (s *session) fillRetainedLocked(r *round, c *conn) bool {
-	if len(s.retained) == 0 || !c.out.hasRoom(retainedSlice*messageOverhead) || s.window.used >= c.windowOut {
+	if len(s.retained) == 0 || !c.out.hasRoom(retainedSlice*messageOverhead) || s.window.used >= int(c.windowOut) {
 		return false
 	}
 	rc := s.retained[0]
@@ -289,7 +289,7 @@ func (s *session) fillRetainedLocked(r *round, c *conn) bool {
 // queueRetainedLocked queues one retained message, sent with the retain flag
 // [MQTT-3.3.1-8] whatever the subscription says.
 func (s *session) queueRetainedLocked(r *round, sub *subscription, m *Message) {
-	if sub.noLocal && m.isFrom(s.key) {
+	if sub.noLocal && m.isFrom(s) {
 		return // [MQTT-3.8.3-3]
 	}
 	q := queued{msg: m, sub: sub, ids: sub.ids(), qos: min(m.QoS, sub.qos), retain: true}

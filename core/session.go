@@ -1,46 +1,44 @@
 package core
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// sessionKey is the identity of a session: the final client identifier within
-// a mount.
-type sessionKey struct{ mount, id string }
-
 // session is what outlives a connection: subscriptions, what waits for the
 // client, what is unacknowledged either way, the will (4.1).
 type session struct {
 	// Immutable:
-	b    *Broker
-	key  sessionKey
-	name string // of the key, in the store, if there is one
-	life uint32 // tells it there from others of that name; 0: restored
+	b      *Broker
+	name   string // its identity: the final client identifier within a mount
+	mountN int32  // length of the mount
+	life   uint32 // tells it in the store from others of that name; 0: restored
 
 	// Atomic:
 	conn    atomic.Pointer[conn] // the live connection: accepted, CONNACK appended; nil while there is none
 	held0   atomic.Bool          // QoS 0 messages wait: the next may not overtake them [MQTT-4.6.0-6]
-	backlog atomic.Int64         // QoS 1 and 2 messages that wait
+	waits   atomic.Bool          // messages of QoS 1 and 2 wait
 	changed atomic.Bool          // vars have changed since the session was stored
 
 	mu sync.Mutex
 	// Guarded by mu:
-	owner       *conn         // the connection that has the session, from CONNACK until its end
-	client      *Client       // facts of the present or last connection
 	gone        bool          // it has ended; nothing may be added any more
-	ended       chan struct{} // closed when the store has been told; nil before the end, and without a store
 	established bool          // a client was accepted with it
 	stored      bool          // the store knows it
+	pumping     bool          // a goroutine asks deliver hooks
 	expiry      uint32        // seconds after the connection's end; 0 with it, 0xFFFFFFFF never
+	expires     int64         // while offline, by the broker's clock; 0: never
+	owner       *conn         // the connection that has the session, from CONNACK until its end
+	client      *Client       // facts of the present or last connection
+	ended       chan struct{} // closed when the store has been told; nil before the end, and without a store
 	limits      *Limits       // shared, not to be written to
 	vars        Vars
 	subs        subTable
 	received    *idSet           // QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3]
 	unkept      map[uint16]*held // of these, with a durable store: the batches that store them
 	will        *will
-	expiresAt   time.Time // while offline; zero: never
 
 	queue0   queue               // QoS 0, where they cannot go at once
 	queue    queue               // QoS 1 and 2; those in memory that are next
@@ -48,7 +46,6 @@ type session struct {
 	removed  map[uint64]struct{} // seqs that left from between others
 	window   *window             // noWindow where there is none
 	retained []*retainedCursor   // subscriptions whose retained messages are on their way
-	pumping  bool                // a goroutine asks deliver hooks
 	seq      uint64
 
 	due // session expiry or will delay, whichever is next
@@ -69,64 +66,70 @@ type sessions struct {
 
 type sessionShard struct {
 	mu sync.Mutex
-	m  map[sessionKey]*session
+	m  map[string]*session // by name
 }
 
-func (t *sessions) shard(k sessionKey) *sessionShard {
+// sessionName is what a session is called: neither part holds U+0000.
+func sessionName(mount, id string) string { return mount + "\x00" + id }
+
+func (s *session) mount() string { return s.name[:s.mountN] }
+func (s *session) id() string    { return s.name[s.mountN+1:] }
+
+func (t *sessions) shard(name string) *sessionShard {
 	const prime = 16777619 // FNV-1a, 32 bits
 	h := uint32(2166136261)
-	for _, part := range [2]string{k.mount, k.id} {
-		for i := range len(part) {
-			h = (h ^ uint32(part[i])) * prime
-		}
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * prime
 	}
 	return &t.shards[h%uint32(len(t.shards))]
 }
 
-// find returns the session of k, nil if there is none.
-func (t *sessions) find(k sessionKey) *session {
-	sh := t.shard(k)
+// find returns a session, nil if there is none.
+func (t *sessions) find(mount, id string) *session {
+	name := sessionName(mount, id)
+	sh := t.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.m[k]
+	return sh.m[name]
 }
 
-// findOrCreate returns the session of k; nil if it would be one too many.
-func (b *Broker) findOrCreate(k sessionKey) *session {
-	sh := b.sessions.shard(k)
+// findOrCreate returns a session; nil if it would be one too many.
+func (b *Broker) findOrCreate(mount, id string) *session {
+	name := sessionName(mount, id)
+	sh := b.sessions.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if s := sh.m[k]; s != nil {
+	if s := sh.m[name]; s != nil {
 		return s
 	}
 	if b.sessions.count.Add(1) > int64(b.o.MaxSessions) {
 		b.sessions.count.Add(-1)
 		return nil
 	}
-	return sh.add(b, k)
+	return sh.add(b, name, len(mount))
 }
 
 // add puts a new session into a shard whose lock is held.
-func (sh *sessionShard) add(b *Broker, k sessionKey) *session {
+func (sh *sessionShard) add(b *Broker, name string, mount int) *session {
 	if sh.m == nil {
-		sh.m = make(map[sessionKey]*session)
+		sh.m = make(map[string]*session)
 	}
-	s := &session{b: b, key: k, window: &noWindow}
+	s := &session{b: b, name: name, mountN: int32(mount), window: &noWindow}
 	if b.stores {
-		s.name, s.life = k.String(), b.lives.Add(1)
+		s.life = b.lives.Add(1)
 	}
 	s.vars.sess = s
-	sh.m[k] = s
+	sh.m[name] = s
 	return s
 }
 
 // remove takes s out of the table.
 func (t *sessions) remove(s *session) {
-	sh := t.shard(s.key)
+	sh := t.shard(s.name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.m[s.key] == s {
-		delete(sh.m, s.key)
+	if sh.m[s.name] == s {
+		delete(sh.m, s.name)
 		t.count.Add(-1)
 	}
 }
@@ -194,7 +197,7 @@ func (b *Broker) endSession(r *round, s *session, reason string) {
 		s.wakePagerLocked() // it goes on with what lies in the store
 		s.mu.Unlock()
 	}
-	b.log.Debug("session ended", "client", s.key.id, "reason", reason)
+	b.log.Debug("session ended", "client", s.id(), "reason", reason)
 	if client != nil { // nil: nobody was ever accepted with it
 		b.tellSessionEnded(r, client, reason)
 	}
@@ -265,16 +268,27 @@ func (s *session) drainLocked() (left []queued) {
 // armLocked sets the clock for a session without a connection to what comes
 // next: the will or the end.
 func (s *session) armLocked() {
-	next := s.expiresAt
-	if s.will != nil && (next.IsZero() || s.will.due.Before(next)) {
-		next = s.will.due
+	after := time.Duration(math.MaxInt64)
+	if s.expires != 0 {
+		after = time.Duration(s.expires - s.b.clock.now())
 	}
-	if next.IsZero() {
+	if s.will != nil {
+		after = min(after, time.Until(s.will.due))
+	}
+	if after == math.MaxInt64 {
 		s.stopClockLocked()
 		return
 	}
-	s.b.clock.set(s, time.Until(next))
+	s.b.clock.set(s, after)
 }
+
+// expireLocked says when a session without a connection ends.
+func (s *session) expireLocked(after time.Duration) {
+	s.expires = max(1, s.b.clock.now()+int64(after))
+}
+
+// endedLocked says that a session without connection has expired.
+func (s *session) endedLocked() bool { return s.expires != 0 && s.expires <= s.b.clock.now() }
 
 func (s *session) stopClockLocked() { s.b.clock.clear(s) }
 
@@ -287,10 +301,9 @@ func (s *session) onDue() {
 		s.mu.Unlock()
 		return
 	}
-	now := time.Now()
-	ended := !s.expiresAt.IsZero() && !now.Before(s.expiresAt)
+	ended := s.endedLocked()
 	var w *will
-	if !ended && s.will != nil && !now.Before(s.will.due) {
+	if !ended && s.will != nil && !time.Now().Before(s.will.due) {
 		w, s.will = s.will, nil
 	}
 	if !ended {
@@ -305,6 +318,3 @@ func (s *session) onDue() {
 		s.b.metrics.SessionsExpired.Add(1)
 	}
 }
-
-// String is the session's name in the store: neither part holds U+0000.
-func (k sessionKey) String() string { return k.mount + "\x00" + k.id }

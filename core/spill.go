@@ -149,7 +149,7 @@ func (s *session) unspillLocked() (lost int) {
 		sp.tail.pushFront(s.queue.popBack())
 	}
 	s.queue, s.spill = sp.tail, nil
-	s.backlog.Store(int64(s.waitingLocked()))
+	s.waits.Store(s.waitingLocked() > 0)
 	return lost
 }
 

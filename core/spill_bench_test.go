@@ -90,10 +90,9 @@ func BenchmarkExpireAll(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		now := time.Now()
 		broker.sessions.each(func(s *session) {
 			s.mu.Lock()
-			s.expiresAt = now
+			s.expireLocked(0)
 			s.mu.Unlock()
 		})
 		b.StartTimer()
@@ -142,7 +141,7 @@ func BenchmarkPageIn(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s := broker.sessions.find(sessionKey{"", "session-0"})
+		s := broker.sessions.find("", "session-0")
 		for s.spill != nil {
 			sp := s.spill
 			ops, _ := store.Waiting(s.name, sp.first, pageMessages, pageBytes)

@@ -83,7 +83,7 @@ func wantPayloads(t *testing.T, who string, got, want []string) {
 // in the store alone.
 func (s *stage) inMemory(id string) (memory, store int) {
 	synctest.Wait()
-	sess := s.b.sessions.find(sessionKey{"", id})
+	sess := s.b.sessions.find("", id)
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
 	memory = sess.queue.n
@@ -105,8 +105,8 @@ func (s *stage) wantEmpty(store *refStore) {
 	b.sessions.each(func(s *session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.spill != nil || s.waitingLocked() != 0 || s.backlog.Load() != 0 || s.window.used != 0 {
-			t.Errorf("%s has something left: %d wait, %d in flight, spilled %+v", s.key.id, s.waitingLocked(), s.window.used, s.spill)
+		if s.spill != nil || s.waitingLocked() != 0 || s.waits.Load() || s.window.used != 0 {
+			t.Errorf("%s has something left: %d wait, %d in flight, spilled %+v", s.id(), s.waitingLocked(), s.window.used, s.spill)
 		}
 	})
 }

@@ -453,21 +453,21 @@ func stateOf(b *Broker) (lines []string) {
 		if s.gone || s.expiry == 0 {
 			return
 		}
-		add("%s expiry=%d user=%q will=%v", s.key.id, s.expiry, s.client.Username, s.will != nil)
+		add("%s expiry=%d user=%q will=%v", s.id(), s.expiry, s.client.Username, s.will != nil)
 		for sub := range s.subs.all() {
-			add("%s subscription %s q%d nl=%v rap=%v id=%d shared=%v", s.key.id, sub.requested, sub.qos, sub.noLocal, sub.asPublished, sub.id, sub.group != nil)
+			add("%s subscription %s q%d nl=%v rap=%v id=%d shared=%v", s.id(), sub.requested, sub.qos, sub.noLocal, sub.asPublished, sub.id, sub.group != nil)
 		}
 		for _, q := range waitingOf(s) {
-			add("%s message %04d %s %s q%d", s.key.id, q.seq, q.msg.Topic, q.msg.Payload, q.qos)
+			add("%s message %04d %s %s q%d", s.id(), q.seq, q.msg.Topic, q.msg.Payload, q.qos)
 		}
 		for id, f := range s.window.slots {
 			if f.state != flightFree {
-				add("%s message %04d %s %s q%d in flight %d state %d", s.key.id, f.seq, f.msg.Topic, f.msg.Payload, f.qos, id+1, f.state)
+				add("%s message %04d %s %s q%d in flight %d state %d", s.id(), f.seq, f.msg.Topic, f.msg.Payload, f.qos, id+1, f.state)
 			}
 		}
 		for id := range 1 << 16 {
 			if s.received.has(uint16(id)) {
-				add("%s received %d", s.key.id, id)
+				add("%s received %d", s.id(), id)
 			}
 		}
 	})

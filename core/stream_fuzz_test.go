@@ -30,8 +30,8 @@ func FuzzStream(f *testing.F) {
 			t.Fatal(err)
 		}
 		c := &conn{
-			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, remote: "fuzz",
-			maxPacket: int32(b.o.HandshakePacketSize), here: new(listening),
+			b: b, listener: &listening{Listener: Listener{Name: "fuzz", Options: &b.o.Listener}}, remote: "fuzz",
+			maxPacket: int32(b.o.HandshakePacketSize),
 		}
 		c.out.b, c.out.sock = b, newNetSocket(&c.out, sinkConn{})
 		at := min(cut, uint(len(stream)))
@@ -54,7 +54,7 @@ func FuzzStream(f *testing.F) {
 		}
 		b.sessions.each(func(s *session) {
 			if s.expiry == 0 {
-				t.Errorf("the session of %q is left", s.key.id)
+				t.Errorf("the session of %q is left", s.id())
 			}
 		})
 		b.clock.stop()

@@ -26,7 +26,7 @@ func (c *conn) handleSubscribe(r *round, h packet.Header, body []byte) error {
 	}
 	id := uint32(0)
 	if len(in.Props.SubscriptionIDs) > 0 {
-		if !c.opts.SubscriptionIdentifiers {
+		if !c.listener.Options.SubscriptionIdentifiers {
 			return refuse(packet.SubscriptionIDsUnsupported, "subscription identifiers are not served") // 3.2.2.3.12
 		}
 		id = in.Props.SubscriptionIDs[0]
@@ -51,7 +51,7 @@ func (c *conn) handleSubscribe(r *round, h packet.Header, body []byte) error {
 	if text != "" && c.version == packet.V5 && c.problem {
 		ack.Props.Set(packet.ReasonString)
 		ack.Props.ReasonString = text
-		if ack.Size(c.version) > c.maxPacketOut { // [MQTT-3.9.2-1]
+		if ack.Size(c.version) > int(c.maxPacketOut) { // [MQTT-3.9.2-1]
 			ack.Props.Reset()
 		}
 	}
@@ -81,7 +81,7 @@ func (c *conn) told(r *round, list []judged) {
 	}
 	for _, j := range list {
 		if j.sub != nil {
-			c.b.tellSubscribed(r, &SubscriptionEvent{Client: c.client, Filter: j.sub.filter, QoS: j.sub.qos})
+			c.b.tellSubscribed(r, &SubscriptionEvent{Client: c.client, Filter: j.sub.filter(), QoS: j.sub.qos})
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (c *conn) store(r *round, list []judged, ack packet.Suback) error {
 			ack.Codes[i] = c.failure(packet.QuotaExceeded)
 			continue
 		}
-		if sub := list[i].sub; sub.group == nil && c.opts.RetainAvailable && // shared: no retained messages (4.8.2)
+		if sub := list[i].sub; sub.group == nil && c.listener.Options.RetainAvailable && // shared: no retained messages (4.8.2)
 			(sub.handling == 0 || sub.handling == 1 && !existed) { // [MQTT-3.3.1-9..11]
 			cursors = append(cursors, s.b.newRetainedCursor(sub))
 		}
@@ -136,7 +136,7 @@ func (c *conn) judgeSubscription(r *round, f packet.FilterOptions, id uint32) (j
 	if err := topic.CheckFilter(j.requested); err != nil { // [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.8.2-1]
 		return j, "", refuse(packet.MalformedPacket, err.Error())
 	}
-	if code, err := c.b.checkServed(c.opts, j.requested); err != nil {
+	if code, err := c.b.checkServed(c.listener.Options, j.requested); err != nil {
 		if code != packet.TopicFilterInvalid && c.version == packet.V5 { // it was told in the CONNACK: 3.2.2.3.11, 3.2.2.3.13
 			return j, "", refuse(code, err.Error())
 		}
@@ -149,7 +149,7 @@ func (c *conn) judgeSubscription(r *round, f packet.FilterOptions, id uint32) (j
 	j.group = group
 	ev := &SubscribeEvent{
 		Turn: Turn{round: r}, Client: c.client, Filter: filter, Share: group,
-		QoS: min(f.QoS, c.opts.MaxQoS), NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished, RetainHandling: f.RetainHandling, Identifier: id,
+		QoS: min(f.QoS, c.listener.Options.MaxQoS), NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished, RetainHandling: f.RetainHandling, Identifier: id,
 	}
 	j.ev = ev
 	d := c.b.judgeSubscribe(c, ev)
@@ -165,8 +165,8 @@ func (c *conn) judgeSubscription(r *round, f packet.FilterOptions, id uint32) (j
 		return refused(code, "a rule made a subscription that is not valid: "+err.Error())
 	}
 	j.sub = &subscription{
-		sess: c.sess, requested: j.requested, filter: ev.Filter, full: mounted(c.client.Mount, ev.Filter),
-		qos: min(ev.QoS, f.QoS, c.opts.MaxQoS), noLocal: ev.NoLocal && group == "", asPublished: ev.RetainAsPublished, handling: ev.RetainHandling, id: id,
+		sess: c.sess, requested: j.requested, full: mounted(c.client.Mount, ev.Filter),
+		qos: min(ev.QoS, f.QoS, c.listener.Options.MaxQoS), noLocal: ev.NoLocal && group == "", asPublished: ev.RetainAsPublished, handling: ev.RetainHandling, id: id,
 	}
 	return j, "", nil
 }
@@ -217,7 +217,7 @@ func (c *conn) checkMade(filter string, handling byte) (packet.ReasonCode, error
 	if !packet.ValidString(filter) {
 		return packet.TopicFilterInvalid, errors.New("the filter is not valid UTF-8")
 	}
-	return c.b.checkServed(c.opts, filter)
+	return c.b.checkServed(c.listener.Options, filter)
 }
 
 // checkServed holds a valid filter against what is served.
@@ -277,7 +277,7 @@ func (s *session) subscribeLocked(r *round, j *judged) (existed, ok bool) {
 	}
 	if s.keptLocked() {
 		r.batch.add(Op{Kind: PutSubscription, Session: s.name, Life: s.life, Subscription: &StoredSubscription{
-			Requested: j.sub.requested, Filter: j.sub.filter, QoS: j.sub.qos, NoLocal: j.sub.noLocal,
+			Requested: j.sub.requested, Filter: j.sub.filter(), QoS: j.sub.qos, NoLocal: j.sub.noLocal,
 			RetainAsPublished: j.sub.asPublished, RetainHandling: j.sub.handling, Identifier: j.sub.id,
 		}})
 	}
@@ -347,7 +347,7 @@ func (c *conn) handleUnsubscribe(r *round, h packet.Header, body []byte) error {
 	}
 	settleUnsubscribes(events, false)
 	for _, sub := range left {
-		c.b.tellUnsubscribed(r, &SubscriptionEvent{Client: c.client, Filter: sub.filter, QoS: sub.qos})
+		c.b.tellUnsubscribed(r, &SubscriptionEvent{Client: c.client, Filter: sub.filter(), QoS: sub.qos})
 	}
 	return nil
 }

@@ -10,19 +10,20 @@ import (
 	"lunamq/core/topic"
 )
 
-// subscription is one filter of one session. It is immutable; subscribing
-// again replaces it.
+// subscription is one filter of one session. It is immutable but for next;
+// subscribing again replaces it.
 type subscription struct {
 	sess        *session
 	requested   string // as the client wrote it: its name for UNSUBSCRIBE
-	filter      string // as it is seen by rules: rewritten, without $share/group/ and mount
-	full        string // as it stands in the tree: with mount
+	full        string // as it stands in the tree: rewritten, without $share/group/, with mount
 	group       *group // nil unless shared
 	qos         byte
 	noLocal     bool
 	asPublished bool   // retain as published
 	handling    byte   // retain handling
 	id          uint32 // subscription identifier, 0 none
+
+	next *subscription // in the session's table; guarded by its mu
 }
 
 // group is the members of one shared subscription (4.8.2). Which member gets a
@@ -43,6 +44,9 @@ type receiver struct {
 	asPublished bool
 	ids         []uint32
 }
+
+// filter is the filter as it is seen by rules: without mount.
+func (s *subscription) filter() string { return s.full[len(s.sess.mount()):] }
 
 // link puts a subscription into the tree.
 func (b *Broker) link(sub *subscription, groupName string) {

@@ -3,24 +3,30 @@ package core
 import (
 	"iter"
 	"maps"
-	"slices"
 )
 
 // subTable is the subscriptions of one session by filter as the client wrote
-// it. Most sessions have few: a map for one took as much memory as all else of
-// an idle session. The zero value is empty.
+// it. Most sessions have few, in a list: a map for one took as much memory as all
+// else of an idle session. The zero value is empty.
 type subTable struct {
-	few  []*subscription
-	many map[string]*subscription // in place of few
+	first *subscription            // the others by next
+	n     int                      // how many are in the list
+	many  map[string]*subscription // in place of the list
 }
 
 // fewSubs is how many subscriptions are looked for one by one.
 const fewSubs = 8
 
-func (t *subTable) len() int { return len(t.few) + len(t.many) }
+func (t *subTable) len() int { return t.n + len(t.many) }
 
-func (t *subTable) index(requested string) int {
-	return slices.IndexFunc(t.few, func(s *subscription) bool { return s.requested == requested })
+// place is where the list refers to the subscription that was requested so, or
+// where it ends.
+func (t *subTable) place(requested string) **subscription {
+	at := &t.first
+	for *at != nil && (*at).requested != requested {
+		at = &(*at).next
+	}
+	return at
 }
 
 // get returns the subscription that was requested so, nil if there is none.
@@ -28,35 +34,41 @@ func (t *subTable) get(requested string) *subscription {
 	if t.many != nil {
 		return t.many[requested]
 	}
-	if i := t.index(requested); i >= 0 {
-		return t.few[i]
-	}
-	return nil
+	return *t.place(requested)
 }
 
-// set puts sub in place of what was requested in the same words.
+// set puts sub, which is new, in place of what was requested in the same words.
 func (t *subTable) set(sub *subscription) {
-	i := t.index(sub.requested)
-	switch {
-	case t.many != nil:
+	if t.many != nil {
 		t.many[sub.requested] = sub
-	case i >= 0:
-		t.few[i] = sub
-	case len(t.few) < fewSubs:
-		t.few = append(t.few, sub)
+		return
+	}
+	at := t.place(sub.requested)
+	switch {
+	case *at != nil:
+		sub.next = (*at).next
+		*at = sub
+	case t.n < fewSubs:
+		*at = sub
+		t.n++
 	default:
 		t.many = make(map[string]*subscription, 2*fewSubs)
-		for _, s := range append(t.few, sub) {
+		for s := range t.list {
 			t.many[s.requested] = s
 		}
-		t.few = nil
+		t.many[sub.requested] = sub
+		t.first, t.n = nil, 0
 	}
 }
 
 func (t *subTable) remove(requested string) {
-	delete(t.many, requested)
-	if i := t.index(requested); i >= 0 {
-		t.few = slices.Delete(t.few, i, i+1)
+	if t.many != nil {
+		delete(t.many, requested)
+		return
+	}
+	if at := t.place(requested); *at != nil {
+		*at = (*at).next
+		t.n--
 	}
 }
 
@@ -65,5 +77,10 @@ func (t *subTable) all() iter.Seq[*subscription] {
 	if t.many != nil {
 		return maps.Values(t.many)
 	}
-	return slices.Values(t.few)
+	return t.list
+}
+
+func (t *subTable) list(yield func(*subscription) bool) {
+	for s := t.first; s != nil && yield(s); s = s.next {
+	}
 }

@@ -28,8 +28,8 @@ func FuzzTappedBytes(f *testing.F) {
 			t.Fatal(err)
 		}
 		c := &conn{
-			b: b, listener: &Listener{Name: "fuzz"}, opts: &b.o.Listener, remote: "fuzz",
-			maxPacket: int32(b.o.HandshakePacketSize), here: new(listening),
+			b: b, listener: &listening{Listener: Listener{Name: "fuzz", Options: &b.o.Listener}}, remote: "fuzz",
+			maxPacket: int32(b.o.HandshakePacketSize),
 		}
 		c.out.b, c.out.sock = b, newNetSocket(&c.out, sinkConn{}) // untapped: what goes is not of interest
 		c.tap = newTap(c)
