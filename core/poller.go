@@ -74,8 +74,8 @@ type loop struct {
 	waits  int
 	streak int // looked-at waits in a row that found something ready at once
 
-	work   work // what there was to do lately
-	gather bool // let more come before the next round
+	work   work          // what there was to do lately
+	gather time.Duration // for so long it lets more come before the next round
 
 	lastBeats uint32 // owned by the watchdog
 }
@@ -194,8 +194,8 @@ func (l *loop) run(relieves *loop) {
 	}
 	for l.handleReady(); l.wait(); {
 		l.handleReady()
-		if l.gather {
-			sleepNow(gatherFor)
+		if l.gather > 0 {
+			sleepNow(l.gather)
 		}
 	}
 	p := l.p
@@ -355,8 +355,9 @@ func (l *loop) handleReady() {
 	}
 	l.beats.Store(l.beats.Load() + 1)
 	l.beforeMany(l.flushes.len())
+	flushes := l.flushes.len()
 	r.flush()
-	l.note(events, int(r.counts.packetsReceived))
+	l.note(work{events: events, packets: int(r.counts.packetsReceived), sent: int(r.counts.packetsSent), flushes: flushes})
 	r.loop = nil
 	r.reset()
 	rounds.Put(r)
@@ -380,26 +381,54 @@ func (l *loop) handle(r *round, ev syscall.EpollEvent) {
 // publishers, four microseconds each. So while messages come fast, and several at a
 // time from one client, which then does not wait for each, the loop lets more
 // come between its rounds. Who sends one at a time is answered at once.
+//
+// What a few clients send without waiting, and spread over many receivers, leaves
+// one or two messages for each of those, and a write costs ten times what a message
+// does. There it waits for half of what its writes take: 200 000 filters of 200
+// clients cost 4.3 µs a message without, 3.1 with it, at the same latency
+// (lunamq bench filters).
 const (
 	gatherFor    = 50 * time.Microsecond // and what the kernel adds to it, about as much
 	gatherRate   = 50                    // packets a millisecond, from which on it is worth it
 	gatherEnough = 128                   // packets a round, from which on it is not
 	loadRounds   = 16                    // between looks at the time
 	loadFor      = time.Millisecond      // that a decision stands at least
+
+	spreadFor     = 5 * time.Microsecond // for each receiver
+	spreadMost    = time.Millisecond
+	spreadSeveral = 32 // packets from one client, that does not wait for answers then
+	spreadEnough  = 16 // packets for each receiver
 )
 
 // work is what a loop has had to do since began.
 type work struct {
-	began                   time.Time
-	rounds, events, packets int
+	began                                  time.Time
+	rounds, events, packets, sent, flushes int
+}
+
+// gather is for how long the loop is to let more come after each round, when that
+// was to do in some time.
+func (w *work) gather(took time.Duration) (d time.Duration) {
+	if w.packets <= gatherRate*int(took/time.Microsecond)/1000 || 4*w.packets <= 5*w.events {
+		return 0
+	}
+	if w.packets < gatherEnough*w.rounds {
+		d = gatherFor
+	}
+	if w.packets > spreadSeveral*w.events && w.sent < spreadEnough*w.flushes {
+		d = max(d, min(spreadMost, spreadFor*time.Duration(w.flushes/w.rounds)))
+	}
+	return d
 }
 
 // note takes in a round and decides, now and then, whether to gather.
-func (l *loop) note(events, packets int) {
+func (l *loop) note(round work) {
 	w := &l.work
 	w.rounds++
-	w.events += events
-	w.packets += packets
+	w.events += round.events
+	w.packets += round.packets
+	w.sent += round.sent
+	w.flushes += round.flushes
 	if w.rounds%loadRounds != 0 {
 		return
 	}
@@ -408,9 +437,7 @@ func (l *loop) note(events, packets int) {
 	if took < loadFor {
 		return
 	}
-	fast := w.packets > gatherRate*int(took/time.Microsecond)/1000
-	several := 4*w.packets > 5*w.events
-	l.gather = fast && several && w.packets < gatherEnough*w.rounds
+	l.gather = w.gather(took)
 	*w = work{began: now}
 }
 
