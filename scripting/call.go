@@ -22,6 +22,7 @@ type call struct {
 	state   *lua.LState // the thread that last touched one of the call's objects
 	parts   []*lua.LUserData
 	args    [1]lua.LValue
+	lent    []any // *ref[T] by kind: what handlers are given that cannot keep it, again and again
 
 	// What a failed call goes back to, kept before its first change.
 	touched   bool

@@ -15,6 +15,7 @@ type handler struct {
 	pass   bool   // on_error
 	budget int64  // instructions, 0 the default
 	by     string // "file.lua:line" of the registration
+	keeps  bool   // its function may keep the event's object beyond the call
 
 	broken bool // unload only: it failed at a handover; guarded by Engine.loadMu
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"lunamq/scripting/sandbox"
 )
 
 // maxBudget bounds the budget that a handler may ask for, in instructions: some
@@ -22,7 +24,7 @@ func (w *world) on(L *lua.LState) int {
 	if err != nil {
 		L.RaiseError("mqtt.on: %v", err)
 	}
-	h.by, h.index = place(L), len(w.functions)
+	h.by, h.index, h.keeps = place(L), len(w.functions), sandbox.Keeps(fn)
 	if err := w.loading.checkUnload(h); err != nil {
 		L.RaiseError("mqtt.on: %v", err)
 	}

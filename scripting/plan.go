@@ -148,7 +148,11 @@ func (p *plan[T]) counts(h *handler, requested string) bool {
 func (p *plan[T]) run(w *world, h *handler, turn *core.Turn, ev *T) core.Decision {
 	c := w.begin(h, p.event, turn, ev)
 	defer w.leave(c)
-	c.args[0] = object(c, p.event.kind, ev)
+	if h.keeps {
+		c.args[0] = object(c, p.event.kind, ev)
+	} else {
+		c.args[0] = lent(c, p.event.kind, ev)
+	}
 	watch := w.startWatch(h)
 	results, err := w.Call(w.functions[h.index], sandbox.CallOptions{Budget: h.budget, Ctx: c}, 2, c.args[:]...)
 	w.stopWatch(h, watch)
