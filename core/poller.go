@@ -15,8 +15,8 @@ import (
 // session, with no goroutine, no buffer and no net.Conn. One loop, the leader,
 // waits in epoll and handles what is ready, in line; what was appended
 // meanwhile is flushed once, at the end of the round. Sockets are
-// registered once, edge-triggered, for reading and for writing: nothing is
-// asked of epoll again while a connection goes about its business.
+// registered once, edge-triggered: nothing is asked of epoll again while a
+// connection goes about its business.
 //
 // A loop that is held up in one connection, by a rule that waits or runs long,
 // or by very many receivers, is relieved by the watchdog: another goroutine
@@ -101,11 +101,17 @@ func (l *loop) filled() []byte {
 	return l.buf
 }
 
-// interest is what a socket is registered for.
-const (
-	edgeTriggered = -syscall.EPOLLET & (1<<32 - 1)
-	interest      = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
-)
+// edgeTriggered is EPOLLET as epoll wants it.
+const edgeTriggered = -syscall.EPOLLET & (1<<32 - 1)
+
+// interest is what a socket is registered for. That it can be written to is asked
+// for while it is full: epoll would tell it of each new connection.
+func (s *pollSocket) interest() uint32 {
+	if s.full.Load() {
+		return syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
+	}
+	return syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered
+}
 
 // hangup is what says that reading will find the end.
 const hangup = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR

@@ -51,7 +51,7 @@ func (s *pollSocket) enter() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.poller().conns.set(int(s.fd), s.c)
-	ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
+	ev := syscall.EpollEvent{Events: s.interest(), Fd: s.fd}
 	return syscall.EpollCtl(s.poller().epfd, syscall.EPOLL_CTL_ADD, int(s.fd), &ev)
 }
 
@@ -229,7 +229,7 @@ func (s *pollSocket) rearm() {
 
 func (s *pollSocket) rearmLocked() {
 	if !s.freed {
-		ev := syscall.EpollEvent{Events: interest, Fd: s.fd}
+		ev := syscall.EpollEvent{Events: s.interest(), Fd: s.fd}
 		_ = syscall.EpollCtl(s.poller().epfd, syscall.EPOLL_CTL_MOD, int(s.fd), &ev)
 	}
 }
