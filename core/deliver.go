@@ -116,13 +116,16 @@ func (r *round) outcome(m *Message, c *conn, res sendResult) {
 
 // append puts a frame into the connection's outbox.
 func (c *conn) append(r *round, f *frame, id uint16) sendResult {
-	if len(f.bytes) > int(c.maxPacketOut) || len(f.bytes) == 0 {
+	if f.size() > int(c.maxPacketOut) || len(f.head) == 0 {
 		return tooLarge // [MQTT-3.1.2-24]
 	}
-	if !c.out.append(r, f.bytes, f.idAt, id) {
+	if f.idAt >= 0 {
+		f.head[f.idAt], f.head[f.idAt+1] = byte(id>>8), byte(id)
+	}
+	if !c.out.append(r, f.head, f.payload) {
 		return noRoom
 	}
-	r.counts.sentPublish(len(f.bytes))
+	r.counts.sentPublish(f.size())
 	return sent
 }
 
@@ -282,11 +285,11 @@ func (c *conn) appendPublish(r *round, p *packet.Publish) sendResult {
 	if p.Size(c.version) > int(min(c.maxPacketOut, maxWirePacket)) { // [MQTT-3.1.2-24]
 		return tooLarge
 	}
-	r.scratch, _ = packet.AppendPublish(r.scratch[:0], c.version, p)
-	if !c.out.append(r, r.scratch, -1, 0) {
+	r.scratch, _ = packet.AppendPublishHead(r.scratch[:0], c.version, p)
+	if !c.out.append(r, r.scratch, p.Payload) {
 		return noRoom
 	}
-	r.counts.sentPublish(len(r.scratch))
+	r.counts.sentPublish(len(r.scratch) + len(p.Payload))
 	return sent
 }
 

@@ -39,7 +39,7 @@ func newNetSocket(o *outbox, conn net.Conn) *netSocket {
 	return s
 }
 
-func (s *netSocket) write(p []byte) (int, error) {
+func (s *netSocket) write(p, _ []byte) (int, error) {
 	if s.raw == nil {
 		return 0, nil
 	}

@@ -520,7 +520,7 @@ func (p *poller) add(c *conn) {
 // init makes the socket c's.
 func (s *pollSocket) init(c *conn, a arrival) {
 	s.c, s.fd = c, int32(a.fd)
-	c.out.sock = s
+	c.out.sock, c.out.through = s, true
 }
 
 func closeDescriptor(fd int) { _ = syscall.Close(fd) }

@@ -120,20 +120,24 @@ func (s *pollSocket) read(r *round, buf []byte, events uint32) {
 			s.rearm()
 			return
 		}
-		n, again, err := readDescriptor(s.fd, buf)
+		into := buf
+		if room := s.c.rest.room(); room != nil { // behind the packet that it is part of
+			into = room
+		}
+		n, again, err := readDescriptor(s.fd, into)
 		switch {
 		case again:
 			return
 		case n > 0:
 			s.c.b.metrics.BytesReceived.Add(int64(n))
-			s.handle(r, buf[:n])
+			s.handle(r, into[:n])
 		default:
 			s.end(r, err)
 		}
-		if s.over || s.pause() || n < len(buf) && events&hangup == 0 { // edge-triggered: what comes after a short read is told
+		if s.over || s.pause() || n < len(into) && events&hangup == 0 { // edge-triggered: what comes after a short read is told
 			return
 		}
-		if n == len(buf) {
+		if n == len(into) {
 			buf = r.loop.filled()
 		}
 	}
@@ -292,7 +296,7 @@ func (s *pollSocket) writable() {
 		return
 	}
 	before := o.waitingLocked()
-	o.writeLocked()
+	o.writeLocked(nil)
 	if o.closed || o.waitingLocked() == before {
 		return
 	}
@@ -306,7 +310,12 @@ func (s *pollSocket) writable() {
 	s.progressed(o)
 }
 
-func (s *pollSocket) write(p []byte) (int, error) { return writeDescriptor(s.fd, p) }
+func (s *pollSocket) write(p, behind []byte) (int, error) {
+	if len(behind) == 0 {
+		return writeDescriptor(s.fd, p)
+	}
+	return writeBoth(s.fd, p, behind)
+}
 
 // empty waits for epoll to say that the socket can be written to, at most for
 // the timeout.
@@ -391,8 +400,21 @@ func readDescriptor(fd int32, p []byte) (n int, again bool, err error) {
 }
 
 func writeDescriptor(fd int32, p []byte) (int, error) {
+	return written(syscall.SYS_WRITE, fd, unsafe.Pointer(&p[0]), len(p))
+}
+
+// writeBoth writes two texts, neither of them empty, one behind the other.
+func writeBoth(fd int32, p, q []byte) (int, error) {
+	list := [2]syscall.Iovec{{Base: &p[0]}, {Base: &q[0]}}
+	list[0].SetLen(len(p))
+	list[1].SetLen(len(q))
+	return written(syscall.SYS_WRITEV, fd, unsafe.Pointer(&list), len(list))
+}
+
+// written is what a system call has written; 0 and no error: nothing now.
+func written(call uintptr, fd int32, from unsafe.Pointer, n int) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(from), uintptr(n))
 		switch errno {
 		case 0:
 			return int(n), nil

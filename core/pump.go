@@ -161,7 +161,7 @@ func (s *session) resendLocked(r *round, c *conn) bool {
 		}
 		if f.state == flightPubcomp {
 			r.scratch = (&packet.Ack{Type: packet.PUBREL, PacketID: id}).Append(r.scratch[:0], c.version)
-			if !c.out.append(r, r.scratch, -1, 0) {
+			if !c.out.append(r, r.scratch, nil) {
 				return false
 			}
 		} else {

@@ -18,10 +18,39 @@ const (
 
 var restBuffers = sync.Pool{New: func() any { return new([restPooled]byte) }}
 
+// room is where what comes next may be read, behind what is there; nil if there is
+// none worth a read. What was read there is added like all else.
+func (q *rest) room() []byte {
+	if q.pooled == nil {
+		return nil
+	}
+	q.makeRoom(restFew)
+	if free := q.buf[len(q.buf):cap(q.buf)]; len(free) >= restFew {
+		return free
+	}
+	return nil
+}
+
+// makeRoom moves what is in a pooled buffer to its front, if that makes room for n
+// bytes behind it.
+func (q *rest) makeRoom(n int) {
+	if cap(q.buf)-len(q.buf) < n && len(q.buf)+n <= restPooled {
+		q.buf = q.pooled[:copy(q.pooled[:], q.buf)]
+	}
+}
+
 // add appends p.
 func (q *rest) add(p []byte) {
+	if q.isBehind(p) {
+		q.buf = q.buf[:len(q.buf)+len(p)]
+		return
+	}
 	n := len(q.buf) + len(p)
-	if n > restFew && n <= restPooled && q.pooled == nil && cap(q.buf) < n {
+	switch {
+	case n > restPooled:
+	case q.pooled != nil:
+		q.makeRoom(len(p))
+	case n > restFew && cap(q.buf) < n:
 		q.pooled = restBuffers.Get().(*[restPooled]byte)
 		q.buf = q.pooled[:copy(q.pooled[:], q.buf)]
 	}
@@ -31,14 +60,19 @@ func (q *rest) add(p []byte) {
 	}
 }
 
+// isBehind says that p, which is not empty, was read into the room.
+func (q *rest) isBehind(p []byte) bool {
+	n := len(q.buf)
+	return cap(q.buf)-n >= len(p) && &q.buf[:n+1][n] == &p[0]
+}
+
 // drop takes the first n bytes away.
 func (q *rest) drop(n int) {
-	if n == len(q.buf) {
+	q.buf = q.buf[n:]
+	if len(q.buf) == 0 {
 		q.giveBack()
 		q.buf = nil
-		return
 	}
-	q.buf = q.buf[:copy(q.buf, q.buf[n:])]
 }
 
 func (q *rest) giveBack() {

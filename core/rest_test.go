@@ -23,8 +23,11 @@ func TestRest(t *testing.T) {
 				want = want[n:]
 			} else {
 				p := bytes.Repeat([]byte{rapid.Byte().Draw(t, "byte")}, rapid.SampledFrom([]int{1, 100, 5000, restFew, 60_000, restPooled}).Draw(t, "size"))
-				q.add(p)
+				if room := q.room(); room != nil && rapid.Bool().Draw(t, "read into the room") {
+					p = room[:copy(room, p)]
+				}
 				want = append(bytes.Clone(want), p...)
+				q.add(p)
 			}
 			if !bytes.Equal(q.buf, want) {
 				t.Fatalf("%d bytes are held, want %d", len(q.buf), len(want))

@@ -55,13 +55,16 @@ type counts struct {
 // version, QoS, retain flag and mount are sent the same bytes but for the
 // packet identifier.
 type frame struct {
-	v5     bool
-	retain bool
-	qos    byte
-	mount  string
-	bytes  []byte // empty: no packet can carry it
-	idAt   int
+	v5      bool
+	retain  bool
+	qos     byte
+	mount   string
+	head    []byte // all before the payload; empty: no packet can carry it
+	idAt    int
+	payload []byte // the message's
 }
+
+func (f *frame) size() int { return len(f.head) + len(f.payload) }
 
 var rounds = sync.Pool{New: func() any { return new(round) }}
 
@@ -149,9 +152,7 @@ func (r *round) forget() {
 	r.kept = nil
 	r.wants.asked = nil
 	for i := range r.frames {
-		if cap(r.frames[i].bytes) > keepBuffer {
-			r.frames[i].bytes = nil
-		}
+		r.frames[i].payload = nil
 	}
 	r.frames = r.frames[:0]
 }
@@ -172,7 +173,7 @@ func (r *round) frame(m *Message, v5 bool, qos byte, retain bool, mount string) 
 		}
 	}
 	if len(r.frames) < cap(r.frames) {
-		r.frames = r.frames[:len(r.frames)+1] // with the bytes of an earlier message, to be reused
+		r.frames = r.frames[:len(r.frames)+1] // with the memory of an earlier message, to be reused
 	} else {
 		r.frames = append(r.frames, frame{})
 	}
@@ -180,10 +181,11 @@ func (r *round) frame(m *Message, v5 bool, qos byte, retain bool, mount string) 
 	f.v5, f.qos, f.retain, f.mount = v5, qos, retain, mount
 	r.encode(m, v5, qos, retain, mount)
 	if r.out.Size(version(v5)) > maxWirePacket { // in this version it has more around the payload
-		f.bytes = f.bytes[:0]
+		f.head = f.head[:0]
 		return f
 	}
-	f.bytes, f.idAt = packet.AppendPublish(f.bytes[:0], version(v5), &r.out)
+	f.head, f.idAt = packet.AppendPublishHead(f.head[:0], version(v5), &r.out)
+	f.payload = m.Payload
 	return f
 }
 

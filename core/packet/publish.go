@@ -69,10 +69,15 @@ func (p *Publish) Append(dst []byte, v Version) []byte {
 // is, counted from the packet's first byte, so that one encoding serves many
 // receivers; -1 with QoS 0, which has none [MQTT-2.2.1-2].
 func AppendPublish(dst []byte, v Version, p *Publish) (out []byte, idOffset int) {
-	n := p.bodySize(v)
-	dst = slices.Grow(dst, packetSize(n))
+	dst, idOffset = AppendPublishHead(slices.Grow(dst, p.Size(v)), v, p)
+	return append(dst, p.Payload...), idOffset
+}
+
+// AppendPublishHead is AppendPublish without the payload, which is what the
+// packet ends with.
+func AppendPublishHead(dst []byte, v Version, p *Publish) (out []byte, idOffset int) {
 	start := len(dst)
-	dst = AppendFixedHeader(dst, PUBLISH, p.flags(), n)
+	dst = AppendFixedHeader(dst, PUBLISH, p.flags(), p.bodySize(v))
 	dst = appendString(dst, p.Topic)
 	idOffset = -1
 	if p.QoS > 0 {
@@ -82,5 +87,5 @@ func AppendPublish(dst []byte, v Version, p *Publish) (out []byte, idOffset int)
 	if v >= V5 {
 		dst = p.Props.append(dst, PUBLISH)
 	}
-	return append(dst, p.Payload...), idOffset
+	return dst, idOffset
 }
