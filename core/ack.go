@@ -29,6 +29,7 @@ type completion struct {
 	answer []byte       // encoded; empty: nothing is sent (QoS 0)
 	ack    packet.Ack   // what to refuse with, if the commit fails
 	held   *held        // the messages that the commit stores
+	batch  *Batch       // what is committed
 	then   func(*round) // once it is answered; nil: nothing
 }
 
@@ -89,11 +90,12 @@ func (c *conn) commitThen(r *round, k *completion) error {
 
 // takeBatch hands the round's changes over, and the messages that wait for
 // them to who is told.
-func (r *round) takeBatch(to interface{ hold(*held) }) *Batch {
-	b := r.batch
-	to.hold(r.held)
-	r.batch, r.held = Batch{}, nil
-	return &b
+func (r *round) takeBatch(to interface{ hold(*held, *Batch) }) *Batch {
+	b := batches.Get().(*Batch)
+	*b, r.batch = r.batch, *b
+	to.hold(r.held, b)
+	r.held = nil
+	return b
 }
 
 // commitNow commits what r has changed and nobody is answered for. What was
@@ -103,6 +105,7 @@ func (b *Broker) commitNow(r *round) {
 		k := &unanswered{b: b}
 		if b.commitBatch(r.takeBatch(k), k) {
 			k.held.release(r, nil)
+			k.batch.recycle()
 		}
 	}
 }
@@ -135,16 +138,18 @@ func (b *Broker) commitWait(r *round) error {
 		b.storeFailed(err)
 	}
 	k.held.release(r, err)
+	k.batch.recycle()
 	return err
 }
 
 // awaited is the completion of changes that somebody waits for.
 type awaited struct {
-	held *held
-	done chan error
+	held  *held
+	batch *Batch
+	done  chan error
 }
 
-func (k *awaited) hold(h *held) { k.held = h }
+func (k *awaited) hold(h *held, b *Batch) { k.held, k.batch = h, b }
 
 // Committed implements Committed.
 func (k *awaited) Committed(err error) { k.done <- err }
@@ -156,11 +161,12 @@ func (b *Broker) storeFailed(err error) {
 
 // unanswered is the completion of changes that nobody is answered for.
 type unanswered struct {
-	b    *Broker
-	held *held
+	b     *Broker
+	held  *held
+	batch *Batch
 }
 
-func (k *unanswered) hold(h *held) { k.held = h }
+func (k *unanswered) hold(h *held, b *Batch) { k.held, k.batch = h, b }
 
 // Committed implements Committed. What was held goes on on a goroutine of its
 // own: rules may be told of what is lost, and the store must not wait for them.
@@ -168,6 +174,7 @@ func (k *unanswered) Committed(err error) {
 	if err != nil {
 		k.b.storeFailed(err)
 	}
+	k.batch.recycle()
 	if k.held != nil {
 		go k.release(err)
 	}
@@ -237,7 +244,7 @@ func (c *conn) waitForStore() {
 	c.busy.Store(false)
 }
 
-func (k *completion) hold(h *held) { k.held = h }
+func (k *completion) hold(h *held, b *Batch) { k.held, k.batch = h, b }
 
 // Committed is called by the store, from any goroutine, perhaps one for all
 // connections: it hands over to one of the connection, which lives while there
@@ -277,6 +284,7 @@ func (q *completions) take() []*completion {
 // complete lets the messages go that waited for the commit, and sends the
 // answers at the front that are done, in order.
 func (k *completion) complete(r *round, err error) {
+	k.batch.recycle()
 	k.held.release(r, err)
 	c := k.c
 	q := &c.acks

@@ -3,6 +3,7 @@ package core
 import (
 	"container/heap"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lunamq/core/packet"
@@ -23,8 +24,9 @@ type retainedStore struct {
 
 // retained is one retained message; at is its place in the heap, -1 without.
 type retained struct {
-	msg *Message
-	at  int
+	msg  *Message
+	at   int
+	gone atomic.Bool // another is in its place, or none
 }
 
 func newRetainedStore() *retainedStore {
@@ -44,13 +46,14 @@ func (b *Broker) retain(r *round, m *Message) Decision {
 		return Decision{}
 	}
 	k := r.keep(m)
-	if !b.keepRetained(k) {
+	x := b.keepRetained(k)
+	if x == nil {
 		b.metrics.RetainedRefused.Add(1)
 		r.drop(m, nil, CauseQueueFull)
 		return Decision{Verdict: Deny, Reason: packet.QuotaExceeded, Text: "too many retained messages", By: "limits.retained"}
 	}
 	if b.stores && m.Origin != OriginBroker { // $SYS is made anew
-		r.batch.add(Op{Kind: PutRetained, Queued: StoredMessage{Message: k, ExpiresAt: k.expiresAt}})
+		r.batch.add(Op{Kind: PutRetained, Queued: StoredMessage{Message: k, ExpiresAt: k.expiresAt}, entry: x})
 	}
 	return Decision{}
 }
@@ -61,27 +64,27 @@ func (r *round) forgetRetained(name string) {
 	}
 }
 
-// keepRetained puts k in place of its topic's retained message; false if there
-// are too many.
-func (b *Broker) keepRetained(k *Message) bool {
+// keepRetained puts k in place of its topic's retained message; nil if there are
+// too many.
+func (b *Broker) keepRetained(k *Message) *retained {
 	t := b.retained
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := int64(k.Weight())
 	if k.Origin != OriginBroker && (t.tree.Len() >= b.o.Retained || t.bytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
-		return false
+		return nil
 	}
 	x := &retained{msg: k, at: -1}
 	if old, replaced := t.tree.Set(k.Topic, x); replaced {
 		w -= int64(old.msg.Weight())
-		t.unscheduleLocked(old)
+		t.leaveLocked(old)
 	}
 	t.bytes += w
 	if k.expiresAt != 0 {
 		heap.Push(&t.expiring, x)
 		b.armRetainedLocked()
 	}
-	return true
+	return x
 }
 
 // replacesLocked says whether k fits where there is no room for one more: in
@@ -103,12 +106,14 @@ func (b *Broker) unretain(name string) bool {
 	old, existed := t.tree.Delete(name)
 	if existed {
 		t.bytes -= int64(old.msg.Weight())
-		t.unscheduleLocked(old)
+		t.leaveLocked(old)
 	}
 	return existed
 }
 
-func (t *retainedStore) unscheduleLocked(x *retained) {
+// leaveLocked sees off what is no longer retained.
+func (t *retainedStore) leaveLocked(x *retained) {
+	x.gone.Store(true)
 	if x.at >= 0 {
 		heap.Remove(&t.expiring, x.at)
 	}
@@ -156,6 +161,7 @@ func (b *Broker) expireSome() (more bool) {
 			break
 		}
 		x := heap.Pop(&t.expiring).(*retained)
+		x.gone.Store(true)
 		t.tree.Delete(x.msg.Topic)
 		t.bytes -= int64(x.msg.Weight())
 		r.forgetRetained(x.msg.Topic)
@@ -173,10 +179,13 @@ func (b *Broker) expireSome() (more bool) {
 }
 
 // renew makes the changes of retained messages those that lead to what is
-// retained now.
+// retained now. Most are; only for the others their topic is looked for.
 func (t *retainedStore) renew(batch *Batch) {
 	for i := range batch.Ops {
 		op := &batch.Ops[i]
+		if op.entry != nil && !op.entry.gone.Load() {
+			continue
+		}
 		name := op.Topic
 		switch op.Kind {
 		case PutRetained:

@@ -140,7 +140,7 @@ func (r *round) reset() {
 	r.in = packet.Publish{Props: packet.Properties{User: r.in.Props.User[:0]}}
 	r.msg = Message{}
 	r.publish = PublishEvent{}
-	clear(r.batch.Ops[:cap(r.batch.Ops)])
+	clear(r.batch.Ops)
 	r.batch.Ops = r.batch.Ops[:0]
 	if cap(r.scratch) > keepBuffer {
 		r.scratch = nil
