@@ -588,3 +588,34 @@ func netDial(addr string) (*wireConn, error) {
 	}
 	return &wireConn{net: nc, in: bufio.NewReader(nc), version: packet.V5}, nil
 }
+
+// TestRetainedLimit: as many messages are retained as the limit says, beside the
+// broker's own, and one in the place of another is none more.
+func TestRetainedLimit(t *testing.T) {
+	o := wireOptions()
+	o.Retained = 2
+	b, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	keep := func(topic string, origin Origin, want bool) {
+		t.Helper()
+		if got := b.keepRetained(&Message{Topic: topic, Payload: []byte("x"), Origin: origin}) != nil; got != want {
+			t.Errorf("%s is retained: %v", topic, got)
+		}
+	}
+	keep("$SYS/a", OriginBroker, true)
+	keep("a", OriginClient, true)
+	keep("$SYS/b", OriginBroker, true)
+	keep("$SYS/b", OriginBroker, true)
+	keep("b", OriginClient, true)
+	keep("c", OriginClient, false)
+	keep("b", OriginClient, true)
+	if !b.unretain("$SYS/a") || !b.unretain("a") {
+		t.Error("there was nothing to remove")
+	}
+	keep("c", OriginClient, true)
+	keep("d", OriginClient, false)
+	keep("$SYS/c", OriginBroker, true)
+}

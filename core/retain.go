@@ -17,6 +17,7 @@ type retainedStore struct {
 	commit   sync.Mutex // held from the look at what is retained until the store has been handed it
 	mu       sync.Mutex
 	bytes    int64
+	own      int        // how many are the broker's own, which are not held against the limit
 	expiring expiryHeap // those with a message expiry, the next one first
 	timer    *time.Timer
 	next     time.Time // when timer fires
@@ -71,13 +72,15 @@ func (b *Broker) keepRetained(k *Message) *retained {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := int64(k.Weight())
-	if k.Origin != OriginBroker && (t.tree.Len() >= b.o.Retained || t.bytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
+	if k.Origin != OriginBroker && (t.tree.Len()-t.own >= b.o.Retained || t.bytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
 		return nil
 	}
 	x := &retained{msg: k, at: -1}
 	if old, replaced := t.tree.Set(k.Topic, x); replaced {
-		w -= int64(old.msg.Weight())
 		t.leaveLocked(old)
+	}
+	if k.Origin == OriginBroker {
+		t.own++
 	}
 	t.bytes += w
 	if k.expiresAt != 0 {
@@ -105,7 +108,6 @@ func (b *Broker) unretain(name string) bool {
 	defer t.mu.Unlock()
 	old, existed := t.tree.Delete(name)
 	if existed {
-		t.bytes -= int64(old.msg.Weight())
 		t.leaveLocked(old)
 	}
 	return existed
@@ -114,6 +116,10 @@ func (b *Broker) unretain(name string) bool {
 // leaveLocked sees off what is no longer retained.
 func (t *retainedStore) leaveLocked(x *retained) {
 	x.gone.Store(true)
+	t.bytes -= int64(x.msg.Weight())
+	if x.msg.Origin == OriginBroker {
+		t.own--
+	}
 	if x.at >= 0 {
 		heap.Remove(&t.expiring, x.at)
 	}
@@ -160,10 +166,9 @@ func (b *Broker) expireSome() (more bool) {
 		if len(t.expiring) == 0 || t.expiring[0].msg.expiresAt > now {
 			break
 		}
-		x := heap.Pop(&t.expiring).(*retained)
-		x.gone.Store(true)
+		x := t.expiring[0]
 		t.tree.Delete(x.msg.Topic)
-		t.bytes -= int64(x.msg.Weight())
+		t.leaveLocked(x)
 		r.forgetRetained(x.msg.Topic)
 		r.drop(x.msg, nil, CauseExpired)
 	}
