@@ -175,13 +175,13 @@ func (c *conn) process(r *round, m *Message) (Decision, int) {
 	ev := &r.publish
 	ev.Client, ev.Message = c.client, m
 	ev.round, ev.made = r, nil
-	rt := c.routeOf(m.Topic)
+	rt := c.routeOf(r, m.Topic)
 	if d := b.judge(ev, rt); d.refuses() {
 		ev.settle(d.Verdict != Drop)
 		return d, 0
 	}
 	if m.Topic != rt.topic {
-		rt = c.routeOf(m.Topic)
+		rt = c.routeOf(r, m.Topic)
 	}
 	if n := len(c.client.Mount); n > 0 && max(len(m.Topic), len(m.ResponseTopic))+n > math.MaxUint16 {
 		ev.settle(true)

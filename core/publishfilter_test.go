@@ -69,8 +69,9 @@ func BenchmarkUnwantedPublish(b *testing.B) {
 			if err := br.Register("test", c.hooks...); err != nil {
 				b.Fatal(err)
 			}
-			cn := &conn{client: new(Client)}
-			rt := cn.routeOf("other/1")
+			cn, r := &conn{client: new(Client)}, br.newRound()
+			defer r.end()
+			rt := cn.routeOf(r, "other/1")
 			ev := &PublishEvent{Message: &Message{Topic: "other/1"}}
 			b.ReportAllocs()
 			for b.Loop() {

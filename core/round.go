@@ -37,6 +37,7 @@ type round struct {
 		answer bool
 	}
 	matches
+	passing route // of a topic that its connection does not remember
 
 	// of one delivery and of small answers:
 	out     packet.Publish
@@ -140,6 +141,7 @@ func (r *round) reset() {
 	r.in = packet.Publish{Props: packet.Properties{User: r.in.Props.User[:0]}}
 	r.msg = Message{}
 	r.publish = PublishEvent{}
+	r.passing = route{}
 	clear(r.batch.Ops)
 	r.batch.Ops = r.batch.Ops[:0]
 	if cap(r.scratch) > keepBuffer {

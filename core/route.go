@@ -31,28 +31,38 @@ type route struct {
 	groups    []*group
 }
 
-// routeCache remembers the topics a connection repeats. A topic has one place;
-// another topic there takes it over, and its memory.
-type routeCache [16]route
+// routeCache remembers the topics a connection repeats. A topic has one place.
+// Another takes it over, and its memory, when it comes twice in a row there: of
+// topics that do not come again nothing is copied.
+type routeCache [16]struct {
+	route
+	seen uint64 // hash of the topic that was here last
+}
 
 var routeSeed = maphash.MakeSeed()
 
 // routeOf returns what is remembered of a topic, nothing at first. It is valid
 // until the connection's next one.
-func (c *conn) routeOf(name string) *route {
+func (c *conn) routeOf(r *round, name string) *route {
 	if c.routes == nil {
 		c.routes = new(routeCache)
 	}
-	rt := &c.routes[maphash.String(routeSeed, name)%uint64(len(c.routes))]
+	hash := maphash.String(routeSeed, name)
+	rt := &c.routes[hash%uint64(len(c.routes))]
 	if rt.topic == name && rt.full != "" {
-		return rt
+		return &rt.route
 	}
 	full := mounted(c.client.Mount, name)
+	if rt.seen != hash {
+		rt.seen = hash
+		r.passing = route{topic: name, full: full}
+		return &r.passing
+	}
 	if c.client.Mount == "" {
 		full = strings.Clone(name) // name is lent
 	}
-	*rt = route{topic: full[len(c.client.Mount):], full: full, receivers: rt.receivers[:0], groups: rt.groups[:0]}
-	return rt
+	rt.route = route{topic: full[len(c.client.Mount):], full: full, receivers: rt.receivers[:0], groups: rt.groups[:0]}
+	return &rt.route
 }
 
 // isWanted says whether a publish hook wants the topic.
@@ -83,6 +93,10 @@ func (c *conn) find(r *round, rt *route) *route {
 		return rt
 	}
 	r.match(rt.full, c.sess)
+	if rt == &r.passing {
+		rt.receivers, rt.groups = r.receivers, r.groups
+		return rt
+	}
 	if len(r.receivers) > maxCachedReceivers {
 		rt.valid, rt.receivers, rt.groups = false, nil, nil
 		return &route{topic: rt.topic, full: rt.full, receivers: r.receivers, groups: r.groups}
@@ -102,7 +116,10 @@ const maxCachedReceivers = 512
 func (r *round) match(full string, from *session) {
 	m := &r.matches
 	m.subs = r.b.subs.Match(full, m.subs[:0])
-	m.groups = r.b.shared.Match(full, m.groups[:0])
+	m.groups = m.groups[:0]
+	if r.b.shared.Generation() > 0 { // else there never was one
+		m.groups = r.b.shared.Match(full, m.groups)
+	}
 	m.receivers = m.receivers[:0]
 	many := len(m.subs) > 16
 	if many {
