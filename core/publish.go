@@ -224,10 +224,15 @@ func isSys(name string) bool { return name == "$SYS" || strings.HasPrefix(name, 
 // validated and authorised again.
 func (b *Broker) judge(ev *PublishEvent, rt *route) Decision {
 	t := b.hooks.Load()
-	wanted := len(t.publish) > 0 && rt.isWanted(b, t)
-	if !wanted && len(t.access) == 0 && !b.o.AuthDefaultDeny {
+	if len(t.access) == 0 && !b.o.AuthDefaultDeny && !(len(t.publish) > 0 && rt.isWanted(b, t)) {
 		return Decision{}
 	}
+	return b.judgeBy(t, ev, rt)
+}
+
+// judgeBy is judge where somebody is asked.
+func (b *Broker) judgeBy(t *hookTable, ev *PublishEvent, rt *route) Decision {
+	wanted := len(t.publish) > 0 && rt.isWanted(b, t)
 	m := ev.Message
 	asked, qos, retain := m.Topic, m.QoS, m.Retain
 	byACL := b.askAccess(ev, t, m)
