@@ -60,10 +60,10 @@ func (q *rest) add(p []byte) {
 	}
 }
 
-// isBehind says that p, which is not empty, was read into the room.
+// isBehind says that p was read into the room.
 func (q *rest) isBehind(p []byte) bool {
 	n := len(q.buf)
-	return cap(q.buf)-n >= len(p) && &q.buf[:n+1][n] == &p[0]
+	return len(p) > 0 && cap(q.buf)-n >= len(p) && &q.buf[:n+1][n] == &p[0]
 }
 
 // drop takes the first n bytes away.

@@ -3,17 +3,12 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"lunamq/core"
 	"lunamq/core/packet"
-	"lunamq/scripting"
 )
 
 const (
@@ -72,31 +67,9 @@ func BenchmarkPairUnderAttack(b *testing.B) {
 // startAttacked starts a broker whose rules hold an attack, and returns its address.
 func startAttacked(b *testing.B, a attack) string {
 	b.Helper()
-	dir := b.TempDir()
 	rules := fmt.Sprintf("local seen = {}\nfor i = 0, %d do\n"+
 		"mqtt.on('publish', 'attack/' .. i, function(msg) local p = msg.payload; %s end)\nend\n", attackHandlers-1, a.body)
-	if err := os.WriteFile(filepath.Join(dir, "10.lua"), []byte(rules), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	broker, err := core.New(core.DefaultOptions())
-	if err != nil {
-		b.Fatal(err)
-	}
-	engine := scripting.New(broker, scripting.Options{Dir: dir})
-	if err := engine.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	go broker.Serve(core.Listener{Name: "local", Net: l})
-	b.Cleanup(func() {
-		l.Close()
-		broker.Close()
-		engine.Stop(b.Context())
-	})
-	return l.Addr().String()
+	return start(b, setup{rules: map[string]string{"10.lua": rules}}).addr("local")
 }
 
 // startAttackers attacks until end is called, which says how many attacks were answered.
