@@ -38,6 +38,7 @@ type Broker struct {
 	queuedCount  atomic.Int64
 	pending      atomic.Int64  // connections in the handshake
 	lives        atomic.Uint32 // of sessions, for the store
+	mounts       atomic.Bool   // some session has had a mount
 
 	metrics   Metrics
 	registry  Registry

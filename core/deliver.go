@@ -53,7 +53,7 @@ func (b *Broker) wantsDeliver(full, mount string) (wanted bool) {
 		}
 	}()
 	for _, h := range hooks {
-		if h.WantsDeliver(full[len(mount):]) {
+		if h.WantsDeliver(unmounted(mount, full)) {
 			return true
 		}
 	}
@@ -271,6 +271,9 @@ func (s *session) sendLocked(r *round, c *conn, q *queued, id uint16, dup bool) 
 		p.Props.SubscriptionIDs = q.ids
 	}
 	full := p.Topic
+	if full == "" { // stored by a program that took it to be below the mount
+		return tooLarge
+	}
 	fresh := v5 && c.aliasMaximum > 0 && c.useAlias(p)
 	res := c.appendPublish(r, p)
 	if fresh && res != sent { // the receiver has not learnt the alias

@@ -296,7 +296,7 @@ func (s *session) decidedLocked(r *round, c *conn, q queued, changed *Message, d
 func (b *Broker) askDeliver(r *round, c *conn, q queued) (*Message, Decision) {
 	m := *q.msg
 	mount := c.client.Mount
-	m.Topic = m.Topic[len(mount):]
+	m.Topic = unmounted(mount, m.Topic)
 	m.QoS, m.Retain = q.qos, q.retain
 	m.ResponseTopic = strings.TrimPrefix(m.ResponseTopic, mount)
 	m.UserProperties = slices.Clone(m.UserProperties)

@@ -306,6 +306,9 @@ func (s *session) queueRetainedLocked(r *round, sub *subscription, m *Message) {
 	if sub.noLocal && m.isFrom(s) {
 		return // [MQTT-3.8.3-3]
 	}
+	if !sub.sees(m.Topic) {
+		return
+	}
 	q := queued{msg: m, sub: sub, ids: sub.ids(), qos: min(m.QoS, sub.qos), retain: true}
 	s.seq++
 	q.seq = s.seq

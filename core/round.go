@@ -182,7 +182,7 @@ func (r *round) frame(m *Message, v5 bool, qos byte, retain bool, mount string) 
 	f := &r.frames[len(r.frames)-1]
 	f.v5, f.qos, f.retain, f.mount = v5, qos, retain, mount
 	r.encode(m, v5, qos, retain, mount)
-	if r.out.Size(version(v5)) > maxWirePacket { // in this version it has more around the payload
+	if r.out.Topic == "" || r.out.Size(version(v5)) > maxWirePacket { // in this version it has more around the payload
 		f.head = f.head[:0]
 		return f
 	}
@@ -196,7 +196,7 @@ func (r *round) encode(m *Message, v5 bool, qos byte, retain bool, mount string)
 	p := &r.out
 	p.Props = packet.Properties{}
 	p.Dup, p.QoS, p.Retain = false, qos, retain
-	p.Topic, p.Payload, p.PacketID = m.Topic[len(mount):], m.Payload, 0
+	p.Topic, p.Payload, p.PacketID = unmounted(mount, m.Topic), m.Payload, 0
 	if qos > 0 {
 		p.PacketID = 1 // patched per receiver
 	}

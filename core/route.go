@@ -128,9 +128,13 @@ func (r *round) match(full string, from *session) {
 		}
 		clear(m.at)
 	}
+	mounts := r.b.mounts.Load()
 	for _, sub := range m.subs {
 		if sub.noLocal && sub.sess == from {
 			continue // [MQTT-3.8.3-3]
+		}
+		if mounts && !sub.sees(full) {
+			continue
 		}
 		if i, seen := m.find(sub.sess, many); seen {
 			m.receivers[i].join(sub)
@@ -184,7 +188,7 @@ func (r *round) route(m *Message, rt *route) (n int) {
 	}
 	n = len(rt.receivers)
 	for _, g := range rt.groups {
-		if rc, ok := g.pick(nil, m.QoS); ok {
+		if rc, ok := g.pick(nil, m); ok {
 			r.deliver(m, &rc)
 			n++
 		}

@@ -119,6 +119,9 @@ func (sh *sessionShard) add(b *Broker, name string, mount int) *session {
 		s.life = b.lives.Add(1)
 	}
 	s.vars.sess = s
+	if mount > 0 {
+		b.mounts.Store(true)
+	}
 	sh.m[name] = s
 	return s
 }
@@ -233,7 +236,7 @@ func (r *round) leave(q queued, client *Client, cause Cause) {
 		return
 	}
 	if g := r.b.groupNow(q.sub.group); g != nil {
-		if rc, ok := g.pick(q.sub.sess, q.msg.QoS); ok {
+		if rc, ok := g.pick(q.sub.sess, q.msg); ok {
 			r.forget() // what was encoded of the message before
 			r.kept = q.msg
 			r.deliver(q.msg, &rc)

@@ -48,6 +48,15 @@ type receiver struct {
 // filter is the filter as it is seen by rules: without mount.
 func (s *subscription) filter() string { return s.full[len(s.sess.mount()):] }
 
+// sees says whether a topic that the filter matches in the tree is one that it
+// matches below the mount, where the client is: one/# matches one, which is outside
+// of one/, and the empty name there; and a wildcard of the client's does not match
+// what begins with $ to it [MQTT-4.7.2-1].
+func (s *subscription) sees(full string) bool {
+	n := len(s.sess.mount())
+	return n == 0 || len(full) > n && (full[n] != '$' || s.full[n] != '#' && s.full[n] != '+')
+}
+
 // link puts a subscription into the tree.
 func (b *Broker) link(sub *subscription, groupName string) {
 	b.metrics.Subscriptions.Add(1)
@@ -122,19 +131,19 @@ func (g *group) has(want func(*subscription) bool) bool {
 // pick chooses the member that gets a message: in turn, a connected one with
 // room before a connected one, before one whose session waits for its client
 // (and that for QoS 1 and 2 alone). except, if not nil, is not chosen.
-func (g *group) pick(except *session, qos byte) (receiver, bool) {
+func (g *group) pick(except *session, m *Message) (receiver, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := len(g.members)
 	var connected, offline *subscription
 	for i := range n {
 		sub := g.members[(g.next+i)%n]
-		if sub.sess == except {
+		if sub.sess == except || !sub.sees(m.Topic) {
 			continue
 		}
 		c := sub.sess.conn.Load()
 		if c == nil {
-			if offline == nil && min(qos, sub.qos) > 0 {
+			if offline == nil && min(m.QoS, sub.qos) > 0 {
 				offline = sub
 			}
 			continue
@@ -175,6 +184,14 @@ func splitShare(requested string) (groupName, filter string) {
 		return g, f
 	}
 	return "", requested
+}
+
+// unmounted is a topic as it is seen below a mount; "" where it is not below it.
+func unmounted(mount, full string) string {
+	if len(full) < len(mount) {
+		return ""
+	}
+	return full[len(mount):]
 }
 
 // mounted puts the mount before a filter, inside $share/group/.

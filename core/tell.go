@@ -60,7 +60,7 @@ func (b *Broker) tellUnsubscribed(r *round, ev *SubscriptionEvent) {
 // for each of them: an event is made only where somebody is to be told.
 func (b *Broker) tellAcked(r *round, client *Client, done completed) {
 	if hooks := b.hooks.Load().acked; len(hooks) > 0 {
-		ev := &AckedEvent{Turn: Turn{round: r}, Client: client, Topic: done.msg.Topic[len(client.Mount):], QoS: done.qos}
+		ev := &AckedEvent{Turn: Turn{round: r}, Client: client, Topic: unmounted(client.Mount, done.msg.Topic), QoS: done.qos}
 		tell(r, hooks, func(h AckedHook) { h.OnAcked(ev) })
 		ev.settle(false)
 	}
