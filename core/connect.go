@@ -169,8 +169,8 @@ func (c *conn) checkConnect(p *pending) error {
 		}
 	}
 	ev.SessionExpiry = min(ev.SessionExpiry, c.b.maxSessionExpiry())
+	p.assigned = ev.ClientID == "" || p.in.ClientID == "" // by a rule, then
 	if ev.ClientID == "" {
-		p.assigned = true
 		ev.ClientID = "auto-" + rand.Text()
 	}
 	return nil

@@ -122,6 +122,9 @@ func TestConnectHook(t *testing.T) {
 		{"the client identifier of another", change(func(ev *ConnectEvent) { ev.ClientID = "b" }), `
 			> CONNECT clean id=a
 			< CONNACK`},
+		{"a client identifier for one that sent none [MQTT-3.2.2-16]", change(func(ev *ConnectEvent) { ev.ClientID = "b" }), `
+			> CONNECT clean
+			< CONNACK assigned=b`},
 		{"a mount that is not one", change(func(ev *ConnectEvent) { ev.Mount = "a" }), `
 			> CONNECT clean id=a
 			< CONNACK code=0x80 reason=*

@@ -117,8 +117,8 @@ const never = 0xFFFFFFFF
 // finish does what follows a connection's end: the will goes out, hooks are
 // told, the session ends or is kept. The caller holds no lock.
 func (b *Broker) finish(r *round, e ended) {
-	if e.will != nil {
-		b.sendDueWill(r, e.will)
+	if e.will != nil && !b.sendDueWill(r, e.will) {
+		e.fate = "discarded"
 	}
 	for i := range e.spare {
 		e.sess.forgetLocked(r, &e.spare[i])

@@ -170,6 +170,8 @@ type PublishEvent struct {
 	Turn
 	Client  *Client
 	Message *Message
+
+	allowed bool // of a will: its hooks have authorised it
 }
 
 // WillEvent: a will is about to be sent.

@@ -264,7 +264,7 @@ func (b *Broker) judgeBy(t *hookTable, ev *PublishEvent, rt *route) Decision {
 			}
 		}
 	}
-	if d.Verdict != Allow && byACL.Verdict != Allow && b.o.AuthDefaultDeny {
+	if d.Verdict != Allow && byACL.Verdict != Allow && !ev.allowed && b.o.AuthDefaultDeny {
 		ev.round.drop(m, nil, CauseACL)
 		return Decision{Verdict: Deny, Reason: packet.NotAuthorized, Text: "nobody allowed it", By: "auth.default"}
 	}

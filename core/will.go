@@ -27,19 +27,21 @@ func newWill(c *Client, s *session, ev *ConnectEvent) *will {
 
 // sendDueWill sends a will whose time has come, and then takes it out of the store:
 // if the process ends in between, it is sent again and not lost.
-func (b *Broker) sendDueWill(r *round, w *will) {
-	b.sendWill(r, w)
+func (b *Broker) sendDueWill(r *round, w *will) (sent bool) {
+	sent = b.sendWill(r, w)
 	s := w.sess
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stored && !s.gone {
 		s.storeLocked()
 	}
+	return sent
 }
 
 // sendWill puts a will to the will hooks and then takes the way of every
-// message, from authorisation on. The caller holds no lock.
-func (b *Broker) sendWill(r *round, w *will) {
+// message, from authorisation on; false if it was refused or dropped. The caller
+// holds no lock.
+func (b *Broker) sendWill(r *round, w *will) (sent bool) {
 	m := *w.msg
 	hooks := b.hooks.Load()
 	ev := &WillEvent{Turn: Turn{round: r}, Client: w.client, Message: &m, Delay: w.delay, Reason: w.reason, Text: w.text}
@@ -47,18 +49,20 @@ func (b *Broker) sendWill(r *round, w *will) {
 	if d.refuses() {
 		r.drop(&m, nil, CauseScript)
 		ev.settle(d.Verdict != Drop)
-		return
+		return false
 	}
-	sent := b.publishWill(r, w, &m)
+	sent = b.publishWill(r, w, &m, d)
 	if sent {
 		b.metrics.WillsSent.Add(1)
 	}
 	ev.settle(!sent)
 	b.commitNow(r)
+	return sent
 }
 
-// publishWill judges and routes a will; false if it was refused.
-func (b *Broker) publishWill(r *round, w *will, m *Message) bool {
+// publishWill judges and routes a will after what will hooks have decided; false if
+// it was refused.
+func (b *Broker) publishWill(r *round, w *will, m *Message, byWill Decision) bool {
 	if err := b.checkMessage(m); err != nil {
 		r.drop(m, nil, CauseScript)
 		b.log.Error("a rule made a will that is not valid; it is dropped", "client", w.client.ID, "err", err)
@@ -68,7 +72,7 @@ func (b *Broker) publishWill(r *round, w *will, m *Message) bool {
 		r.drop(m, nil, CauseACL)
 		return false
 	}
-	ev := &PublishEvent{Turn: Turn{round: r}, Client: w.client, Message: m}
+	ev := &PublishEvent{Turn: Turn{round: r}, Client: w.client, Message: m, allowed: byWill.Verdict == Allow}
 	if d := b.judge(ev, &route{topic: m.Topic}); d.refuses() {
 		ev.settle(d.Verdict != Drop)
 		return false
