@@ -82,7 +82,7 @@ func (b *Broker) subscribe(mount, id, filter string, qos byte) error {
 	s.pumpLocked(r)
 	s.mu.Unlock()
 	b.commitNow(r)
-	b.tellSubscribed(r, &SubscriptionEvent{Client: client, Filter: j.sub.filter(), QoS: j.sub.qos})
+	b.tellSubscribed(r, &SubscriptionEvent{Client: client, Filter: j.sub.told(), QoS: j.sub.qos})
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (b *Broker) Unsubscribe(mount, id, filter string) error {
 		r.leave(q, client, CauseSessionEnded)
 	}
 	b.commitNow(r)
-	b.tellUnsubscribed(r, &SubscriptionEvent{Client: client, Filter: sub.filter(), QoS: sub.qos})
+	b.tellUnsubscribed(r, &SubscriptionEvent{Client: client, Filter: sub.told(), QoS: sub.qos})
 	return nil
 }
 

@@ -210,7 +210,7 @@ type UnsubscribeEvent struct {
 type SubscriptionEvent struct {
 	Turn
 	Client *Client
-	Filter string
+	Filter string // with $share/group/
 	QoS    byte
 }
 

@@ -81,7 +81,7 @@ func (c *conn) told(r *round, list []judged) {
 	}
 	for _, j := range list {
 		if j.sub != nil {
-			c.b.tellSubscribed(r, &SubscriptionEvent{Client: c.client, Filter: j.sub.filter(), QoS: j.sub.qos})
+			c.b.tellSubscribed(r, &SubscriptionEvent{Client: c.client, Filter: j.sub.told(), QoS: j.sub.qos})
 		}
 	}
 }
@@ -347,7 +347,7 @@ func (c *conn) handleUnsubscribe(r *round, h packet.Header, body []byte) error {
 	}
 	settleUnsubscribes(events, false)
 	for _, sub := range left {
-		c.b.tellUnsubscribed(r, &SubscriptionEvent{Client: c.client, Filter: sub.filter(), QoS: sub.qos})
+		c.b.tellUnsubscribed(r, &SubscriptionEvent{Client: c.client, Filter: sub.told(), QoS: sub.qos})
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"testing"
 
 	"lunamq/core/packet"
@@ -98,4 +99,24 @@ func TestUnsubscribeVerdicts(t *testing.T) {
 		p.send("UNSUBSCRIBE id=3 f=deny f=out")
 		p.expect("DISCONNECT code=0x87")
 	}, hook)
+}
+
+// TestToldOfShares: what has been subscribed, and unsubscribed, is told with the
+// group, without the mount.
+func TestToldOfShares(t *testing.T) {
+	var told []string
+	bubble(t, wireOptions(), func(s *stage) {
+		s.play(`
+			> CONNECT clean id=a
+			< CONNACK
+			> SUBSCRIBE id=1 f=$share/g/a/#:q1 f=b:q0
+			< SUBACK id=1 codes=1,0
+			> UNSUBSCRIBE id=2 f=$share/g/a/# f=b
+			< UNSUBACK id=2 codes=0,0`)
+		if got, want := fmt.Sprint(told), "[+$share/g/a/# +b -$share/g/a/# -b]"; got != want {
+			t.Errorf("told %s, want %s", got, want)
+		}
+	}, connectFunc(func(ev *ConnectEvent) Decision { ev.Mount = "m/"; return Decision{} }),
+		subscribedFunc(func(ev *SubscriptionEvent) { told = append(told, "+"+ev.Filter) }),
+		unsubscribedFunc(func(ev *SubscriptionEvent) { told = append(told, "-"+ev.Filter) }))
 }

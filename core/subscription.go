@@ -48,6 +48,14 @@ type receiver struct {
 // filter is the filter as it is seen by rules: without mount.
 func (s *subscription) filter() string { return s.full[len(s.sess.mount()):] }
 
+// told is the filter as hooks are told of it: with $share/group/.
+func (s *subscription) told() string {
+	if s.group == nil {
+		return s.filter()
+	}
+	return joinShare(s.group.name, s.filter())
+}
+
 // sees says whether a topic that the filter matches in the tree is one that it
 // matches below the mount, where the client is: one/# matches one, which is outside
 // of one/, and the empty name there; and a wildcard of the client's does not match

@@ -1,6 +1,8 @@
 package scripting
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"lunamq/core"
@@ -64,11 +66,11 @@ func mqttClients(L *lua.LState) int {
 	return 1
 }
 
-// mqttSubscribe is mqtt.subscribe(id, filter [, qos]): once the event is
-// decided. The filter is full.
+// mqttSubscribe is mqtt.subscribe(id, filter [, qos [, options]]): once the event
+// is decided. The filter is full.
 func mqttSubscribe(L *lua.LState) int {
 	const call = "mqtt.subscribe"
-	argNone(L, 3, call)
+	argNone(L, 4, call)
 	c, id, filter := onBehalf(L, call)
 	qos := 0.0
 	if L.Get(3) != lua.LNil {
@@ -78,7 +80,7 @@ func mqttSubscribe(L *lua.LState) int {
 		}
 	}
 	g, mount, by := c.world.generation, c.client().Mount, place(L)
-	c.turn.After(false, func() {
+	c.turn.After(argAlways(L, 4, call), func() {
 		if err := g.engine.host.Subscribe(mount, id, filter, byte(qos)); err != nil {
 			g.complain(by, "a rule's subscription was not made", "client", id, "err", err)
 		}
@@ -86,13 +88,14 @@ func mqttSubscribe(L *lua.LState) int {
 	return 0
 }
 
-// mqttUnsubscribe is mqtt.unsubscribe(id, filter): once the event is decided.
+// mqttUnsubscribe is mqtt.unsubscribe(id, filter [, options]): once the event is
+// decided.
 func mqttUnsubscribe(L *lua.LState) int {
 	const call = "mqtt.unsubscribe"
-	argNone(L, 2, call)
+	argNone(L, 3, call)
 	c, id, filter := onBehalf(L, call)
 	g, mount, by := c.world.generation, c.client().Mount, place(L)
-	c.turn.After(false, func() {
+	c.turn.After(argAlways(L, 3, call), func() {
 		if err := g.engine.host.Unsubscribe(mount, id, filter); err != nil {
 			g.complain(by, "a rule's subscription was not ended", "client", id, "err", err)
 		}
@@ -107,7 +110,9 @@ func onBehalf(L *lua.LState, name string) (c *call, id, filter string) {
 	id, filter = argBytes(L, 1, name, "id"), argBytes(L, 2, name, "filter")
 	err := checkText(filter)
 	if err == nil {
-		err = topic.CheckFilter(filter)
+		if err = topic.CheckFilter(filter); err != nil {
+			err = fmt.Errorf("cannot be %q: %w", clip(filter), err)
+		}
 	}
 	if err != nil {
 		L.RaiseError("%s: the filter %v", name, err)

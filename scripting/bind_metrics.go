@@ -1,6 +1,8 @@
 package scripting
 
 import (
+	"slices"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"lunamq/core"
@@ -54,6 +56,11 @@ func (w *world) newMetric(kind core.MetricKind) lua.LGFunction {
 		}
 		m := &metric{world: w, spec: s}
 		if w.loading != nil && w.nr == 0 {
+			for _, other := range w.metrics {
+				if other.spec.Name == s.Name && (other.spec.Kind != s.Kind || !slices.Equal(other.spec.Buckets, s.Buckets)) {
+					L.RaiseError("%s: there is a %s of that name already, or one with other buckets", call, other.spec.Kind)
+				}
+			}
 			w.metrics = append(w.metrics, m)
 		}
 		L.Push(&lua.LUserData{Value: m, Metatable: w.metricMetas[kind]})

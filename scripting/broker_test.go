@@ -118,7 +118,7 @@ func FuzzAssignTopic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		ev := newPublish("old", s)
 		d := h.OnPublish(ev)
-		valid := topic.CheckName(s) == nil && packet.ValidString(s)
+		valid := topic.CheckName(s) == nil && packet.ValidString(s) && topic.Levels(s) <= core.DefaultOptions().TopicLevels && !isSys(s)
 		if valid != (d.Verdict == core.Allow) || valid && ev.Message.Topic != s || !valid && ev.Message.Topic != "old" {
 			t.Errorf("%q: valid %v, %+v, topic %q", s, valid, d, ev.Message.Topic)
 		}

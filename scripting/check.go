@@ -49,10 +49,9 @@ type CheckReport struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Check compiles, loads and lints the rules in o.Dir, and its tests. topicLevels
-// is the most levels that a topic may have, 0 if that is not known. An error
+// Check compiles, loads and lints the rules in o.Dir, and its tests. An error
 // means that the folder cannot be read.
-func Check(ctx context.Context, o Options, topicLevels int) (*CheckReport, error) {
+func Check(ctx context.Context, o Options) (*CheckReport, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
@@ -63,7 +62,7 @@ func Check(ctx context.Context, o Options, topicLevels int) (*CheckReport, error
 	}
 	c := &checker{set: set, report: CheckReport{Files: len(set.files), Tests: len(set.tests)}}
 	g := c.load(ctx, o)
-	if err := c.lint(ctx, o, g, topicLevels); err != nil {
+	if err := c.lint(ctx, o, g); err != nil {
 		return nil, err
 	}
 	c.finish()
@@ -84,6 +83,9 @@ func (c *checker) load(ctx context.Context, o Options) *generation {
 		return nil
 	}
 	c.report.Handlers = len(g.handlers)
+	if _, err := newTrial(ctx, o, c.set, g.chunks); err != nil { // load handlers run
+		c.notLoaded(err)
+	}
 	return g
 }
 
@@ -112,7 +114,7 @@ func parseFinding(text string) Finding {
 }
 
 // lint looks at the rules, and at the tests with what tests may use.
-func (c *checker) lint(ctx context.Context, o Options, g *generation, topicLevels int) error {
+func (c *checker) lint(ctx context.Context, o Options, g *generation) error {
 	plain, err := newTrial(ctx, o, &fileSet{}, nil)
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (c *checker) lint(ctx context.Context, o Options, g *generation, topicLevel
 	rules.finish()
 	c.report.Findings = append(c.report.Findings, rules.findings...)
 	if g != nil {
-		c.handlers(rules, g, topicLevels)
+		c.handlers(rules, g)
 	}
 	plain.openTests(func(testCase) error { return nil })
 	tests := newLinter(plain.tester)
@@ -146,9 +148,9 @@ func (c *checker) look(l *linter, f script) {
 }
 
 // handlers lints what the files registered.
-func (c *checker) handlers(l *linter, g *generation, topicLevels int) {
+func (c *checker) handlers(l *linter, g *generation) {
 	for i, h := range g.handlers {
-		if text := neverFits(h, topicLevels); text != "" {
+		if text := neverFits(h, g.engine.options.TopicLevels); text != "" {
 			c.find(h.by, lintNeverFits, text)
 		}
 		if by := l.silencer(g, i); by != "" {
@@ -163,11 +165,11 @@ func neverFits(h *handler, topicLevels int) string {
 		return ""
 	}
 	publishes := h.info.name == "publish" || h.info.name == "will"
-	if publishes && (h.filter == "$SYS" || strings.HasPrefix(h.filter, "$SYS/")) {
+	if publishes && isSys(h.filter) {
 		return fmt.Sprintf("the filter %q never matches: $SYS is the broker's own, no client publishes there", h.filter)
 	}
 	levels := topic.Levels(strings.TrimSuffix(h.filter, "/#"))
-	if topicLevels > 0 && levels > topicLevels {
+	if levels > topicLevels {
 		return fmt.Sprintf("the filter %q never matches: topics have at most %d levels ([limits] topic_levels)", clip(h.filter), topicLevels)
 	}
 	return ""

@@ -17,7 +17,7 @@ func checked(t *testing.T, files map[string]string) []string {
 	for name, source := range files {
 		writeFile(t, filepath.Join(dir, name), source)
 	}
-	report, err := Check(context.Background(), Options{Dir: dir}, 8)
+	report, err := Check(context.Background(), Options{Dir: dir, TopicLevels: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func checked(t *testing.T, files map[string]string) []string {
 }
 
 func TestCheckFindsNothingInTheExamples(t *testing.T) {
-	report, err := Check(context.Background(), Options{Dir: "../examples/scripts"}, 128)
+	report, err := Check(context.Background(), Options{Dir: "../examples/scripts"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestCheckWholeSet(t *testing.T) {
 	if !ok {
 		t.Errorf("found %q, want %q", got, want)
 	}
-	if _, err := Check(context.Background(), Options{Dir: filepath.Join(t.TempDir(), "none")}, 0); err == nil {
+	if _, err := Check(context.Background(), Options{Dir: filepath.Join(t.TempDir(), "none")}); err == nil {
 		t.Error("a folder that is not there is checked")
 	}
 }

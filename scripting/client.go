@@ -2,6 +2,8 @@ package scripting
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -81,13 +83,15 @@ var varsKind = newKind(kind[core.Vars]{
 		return fromVar(v.Get(string(name))), nil
 	},
 	newIndex: func(_ *call, v *core.Vars, key, x lua.LValue) error { return setVar(v, key, x) },
-	view: func(_ *call, v *core.Vars) lua.LValue {
-		t := newTable()
-		for name, x := range v.All() {
-			t.RawSetString(name, fromVar(x))
+	view: func(c *call, v *core.Vars) lua.LValue {
+		all, t := v.All(), newTable()
+		c.charge(len(all))
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			t.RawSetString(name, fromVar(all[name]))
 		}
 		return t
 	},
+	walked: true,
 })
 
 func setVar(v *core.Vars, key, x lua.LValue) error {

@@ -2,6 +2,7 @@ package scripting
 
 import (
 	"slices"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -72,14 +73,7 @@ func mqttKick(L *lua.LState) int {
 	if !canRefuse(reason, packet.DISCONNECT) {
 		L.RaiseError("mqtt.kick: a server does not disconnect with %q (DISCONNECT, MQTT 5 table 3-10)", reason.String())
 	}
-	from := map[string]lua.LValue{}
-	if t, ok := L.Get(3).(*lua.LTable); ok {
-		if from, err = stringKeys(t, kickOptions); err != nil {
-			L.RaiseError("mqtt.kick: the table %v", err)
-		}
-	} else if L.Get(3) != lua.LNil {
-		L.RaiseError("mqtt.kick: the options must be a table {text=…, always=…}, not %s", describe(L.Get(3)))
-	}
+	from := argOptions(L, 3, "mqtt.kick", kickOptions)
 	always, said := flag(L, from, "mqtt.kick", "always"), ""
 	if x := from["text"]; x != nil {
 		if said, err = toText(x); err != nil {
@@ -89,6 +83,27 @@ func mqttKick(L *lua.LState) int {
 	host, mount, by := c.world.generation.engine.host, c.client().Mount, place(L)
 	c.turn.After(always, func() { host.Kick(mount, id, reason, said, by) })
 	return 0
+}
+
+// argOptions is argument n as a table of options, which may be left out.
+func argOptions(L *lua.LState, n int, call string, names []string) map[string]lua.LValue {
+	if L.Get(n) == lua.LNil {
+		return nil
+	}
+	t, ok := L.Get(n).(*lua.LTable)
+	if !ok {
+		L.RaiseError("%s: the options must be a table {%s=…}, not %s", call, strings.Join(names, "=…, "), describe(L.Get(n)))
+	}
+	from, err := stringKeys(t, names)
+	if err != nil {
+		L.RaiseError("%s: the table %v", call, err)
+	}
+	return from
+}
+
+// argAlways is argument n as a table of options that has always alone.
+func argAlways(L *lua.LState, n int, call string) bool {
+	return flag(L, argOptions(L, n, call, []string{"always"}), call, "always")
 }
 
 // flag takes an optional boolean out of the keys of a table.

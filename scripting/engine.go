@@ -34,6 +34,8 @@ type Host interface {
 
 // Options of an Engine. A zero field means its default.
 type Options struct {
+	TopicLevels int // of the topics and filters that rules make; those of core's default
+
 	TestBeforeReload bool // the set's *_test.lua must pass before it takes over
 
 	Dir       string        // the scripts folder; "" no rules
@@ -74,6 +76,9 @@ const maxKeep = 100
 func (o Options) withDefaults() Options {
 	if o.Workers == 0 {
 		o.Workers = 1
+	}
+	if o.TopicLevels == 0 {
+		o.TopicLevels = core.DefaultOptions().TopicLevels
 	}
 	if o.Budget == 0 {
 		o.Budget = 1_000_000

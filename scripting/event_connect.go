@@ -254,7 +254,7 @@ func assignAll[T any](c *call, k *kind[T], v *T, x lua.LValue) error {
 var limitsKind = newKind(kind[core.Limits]{name: "limits", fields: fields[core.Limits]{
 	"publish_rate":  rate(func(l *core.Limits) *float64 { return &l.PublishRate }).as("number: messages that it may publish per second"),
 	"publish_bytes": rate(func(l *core.Limits) *float64 { return &l.PublishBytes }).as("number: bytes of payload that it may publish per second"),
-	"inflight":      bound(1, func(l *core.Limits) *int { return &l.Inflight }).as("number: messages of QoS 1 and 2 sent to it and not acknowledged"),
+	"inflight":      bound(1, func(l *core.Limits) *int { return &l.Inflight }).as("number: messages of QoS 1 and 2 sent to it and not acknowledged; with MQTT 5 as many from it"),
 	"queued":        bound(1, func(l *core.Limits) *int { return &l.Queued }).as("number: messages that wait for it"),
 	"packet_size":   bound(2, func(l *core.Limits) *int { return &l.PacketSize }).as("number: bytes of a packet from it"), // 2.1: a fixed header
 	"subscriptions": bound(0, func(l *core.Limits) *int { return &l.Subscriptions }).as("number: subscriptions"),

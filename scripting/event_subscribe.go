@@ -36,8 +36,11 @@ var subscribeFields = fields[core.SubscribeEvent]{
 	"filter": {
 		doc: "string: the requested filter, without $share/group/",
 		get: func(c *call, ev *core.SubscribeEvent) lua.LValue { return c.text(ev.Filter) },
-		set: func(_ *call, ev *core.SubscribeEvent, x lua.LValue) error {
+		set: func(c *call, ev *core.SubscribeEvent, x lua.LValue) error {
 			s, err := toFilter(x)
+			if err == nil {
+				err = c.checkLevels(s)
+			}
 			if err == nil {
 				ev.Filter = s
 			}

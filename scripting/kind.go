@@ -23,6 +23,7 @@ type kind[T any] struct {
 	newIndex func(c *call, v *T, key, x lua.LValue) error
 	length   func(v *T) int
 	view     func(c *call, v *T) lua.LValue // the object as a plain value; nil: a table of its fields
+	walked   bool                           // pairs walks the view
 }
 
 // field is one field of a kind. Without set it is read-only.
@@ -149,6 +150,13 @@ func (k *kind[T]) bind() any {
 	if k.length != nil {
 		meta.RawSetString("__len", newFunction(func(L *lua.LState) int {
 			L.Push(lua.LNumber(k.length(self[T](L, k.name).v)))
+			return 1
+		}))
+	}
+	if k.walked {
+		meta.RawSetString("__pairs", newFunction(func(L *lua.LState) int {
+			r := self[T](L, k.name)
+			L.Push(k.view(r.call, r.v))
 			return 1
 		}))
 	}

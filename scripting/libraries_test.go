@@ -99,7 +99,8 @@ mqtt.on("publish", "count", function(m) c:inc() c:inc(2) g:set(5) g:add(-1.5) h:
 	if r.replaceWith("20.lua", `metrics.gauge("refused", "") error("x")`) == nil || strings.Contains(samples(), "refused") {
 		t.Errorf("a set that was refused has left %s", samples())
 	}
-	must(t, r.replaceWith("20.lua", `metrics.gauge("seen", "now a gauge")`))
+	must(t, r.replaceWith("20.lua", ""))
+	must(t, r.replaceWith("10.lua", `metrics.gauge("seen", "now a gauge")`))
 	if got := samples(); !strings.Contains(got, "seen gauge 0 []") {
 		t.Errorf("another kind: %s", got)
 	}

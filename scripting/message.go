@@ -18,8 +18,11 @@ var messageFields = fields[core.Message]{
 	"topic": {
 		doc: "string: the topic name",
 		get: func(c *call, m *core.Message) lua.LValue { return c.text(m.Topic) },
-		set: func(_ *call, m *core.Message, x lua.LValue) error {
-			s, err := toTopic(x)
+		set: func(c *call, m *core.Message, x lua.LValue) error {
+			s, err := c.toTopic(x)
+			if err == nil && c.isOfClient(m) && isSys(s) {
+				err = fmt.Errorf("cannot be %q: $SYS is the broker's own", clip(s))
+			}
 			if err == nil {
 				m.Topic = s
 			}
@@ -136,10 +139,10 @@ var messageFields = fields[core.Message]{
 			}
 			return c.text(m.ResponseTopic)
 		},
-		set: func(_ *call, m *core.Message, x lua.LValue) (err error) {
+		set: func(c *call, m *core.Message, x lua.LValue) (err error) {
 			s := ""
 			if x != lua.LNil {
-				if s, err = toTopic(x); err != nil { // [MQTT-3.3.2-14]
+				if s, err = c.toTopic(x); err != nil { // [MQTT-3.3.2-14]
 					return err
 				}
 			}
@@ -194,6 +197,35 @@ var lostMessageFields = join(readOnly(messageFields), fields[core.Message]{
 
 // messageKind is a message that is not itself an event: the will of a CONNECT.
 var messageKind = newKind(kind[core.Message]{name: "message", fields: messageFields})
+
+// toTopic is toTopic for what is to be sent.
+func (c *call) toTopic(x lua.LValue) (string, error) {
+	s, err := toTopic(x)
+	if err == nil {
+		err = c.checkLevels(s)
+	}
+	return s, err
+}
+
+// checkLevels bounds the levels of topic names and filters ([limits] topic_levels).
+func (c *call) checkLevels(s string) error {
+	if n, most := topic.Levels(s), c.world.generation.engine.options.TopicLevels; n > most {
+		return fmt.Errorf("has %d levels, at most %d are served ([limits] topic_levels)", n, most)
+	}
+	return nil
+}
+
+// isOfClient says that m, which a handler changes, is what a client publishes, or
+// its will.
+func (c *call) isOfClient(m *core.Message) bool {
+	switch c.kind.info().name {
+	case "publish", "will", "connect":
+		return m.Origin == core.OriginClient || m.Origin == core.OriginWill
+	}
+	return false
+}
+
+func isSys(name string) bool { return name == "$SYS" || strings.HasPrefix(name, "$SYS/") }
 
 // toTopic wants a topic name [MQTT-3.3.2-1], [MQTT-3.3.2-2].
 func toTopic(x lua.LValue) (string, error) {

@@ -97,7 +97,7 @@ func (p *page) classes(m *manual) {
 // isTestClass says that only tests meet objects of a class.
 func isTestClass(class string) bool {
 	switch class {
-	case className(resultKind.name), className(publishedKind.name), className(kickedKind.name), className(loggedKind.name), className("expectation"):
+	case className(resultKind.name), className(publishedKind.name), className(kickedKind.name), className(onBehalfKind.name), className(loggedKind.name), className("expectation"):
 		return true
 	}
 	return false

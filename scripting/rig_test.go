@@ -28,6 +28,7 @@ type fakeHost struct {
 	published  []core.Message
 	handlers   []bool
 	kicked     []string
+	behalf     []string // subscriptions made and ended
 	refuse     error
 }
 
@@ -39,6 +40,20 @@ func (h *fakeHost) Register(owner string, hooks ...any) error {
 	}
 	h.hooks = hooks
 	h.registered++
+	return nil
+}
+
+func (h *fakeHost) Subscribe(mount, id, filter string, qos byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.behalf = append(h.behalf, fmt.Sprint("+", mount, id, filter, qos))
+	return nil
+}
+
+func (h *fakeHost) Unsubscribe(mount, id, filter string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.behalf = append(h.behalf, fmt.Sprint("-", mount, id, filter))
 	return nil
 }
 

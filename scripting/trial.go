@@ -55,9 +55,12 @@ type outcome struct {
 	made      int // messages, in all
 	published []published
 	kicked    []kicked
-	logs      []logged
-	failures  []*ruleFailure
-	steps     []*step
+
+	subscribed, unsubscribed []onBehalfOf
+
+	logs     []logged
+	failures []*ruleFailure
+	steps    []*step
 }
 
 // ruleFailure is a failed handler; a test fails by it unless it asks for it.
@@ -72,7 +75,11 @@ type (
 		core.Message
 		handlers bool
 	}
-	kicked struct{ id, reason, text, by string }
+	kicked     struct{ id, reason, text, by string }
+	onBehalfOf struct {
+		id, filter string
+		qos        byte
+	}
 	logged struct {
 		level, text string
 		fields      []slog.Attr

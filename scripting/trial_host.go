@@ -30,10 +30,20 @@ func (t *trial) Client(_, _ string) *core.Client { return nil }
 func (t *trial) Clients(dst []*core.Client, _ int) ([]*core.Client, bool) { return dst, false }
 
 // Subscribe is Host.
-func (t *trial) Subscribe(_, _, _ string, _ byte) error { return nil }
+func (t *trial) Subscribe(_, id, filter string, qos byte) error {
+	if t.outcome != nil && t.keep(len(id)+len(filter)) {
+		t.outcome.subscribed = append(t.outcome.subscribed, onBehalfOf{id, filter, qos})
+	}
+	return nil
+}
 
 // Unsubscribe is Host.
-func (t *trial) Unsubscribe(_, _, _ string) error { return nil }
+func (t *trial) Unsubscribe(_, id, filter string) error {
+	if t.outcome != nil && t.keep(len(id)+len(filter)) {
+		t.outcome.unsubscribed = append(t.outcome.unsubscribed, onBehalfOf{id: id, filter: filter})
+	}
+	return nil
+}
 
 // Retained is Host.
 func (t *trial) Retained(topic string) *core.Message { return t.broker.Retained(topic) }

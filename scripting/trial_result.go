@@ -47,8 +47,19 @@ func init() { // the index refers to the kind itself
 
 var resultFields = fields[result]{
 	"verdict": {
-		doc: "'pass'|'allow'|'deny'|'drop'|'disconnect': what the handlers decided",
-		get: func(_ *call, r *result) lua.LValue { return lua.LString(r.decision.Verdict.String()) },
+		doc: "'pass'|'allow'|'deny'|'drop'|'disconnect'|'continue': what the handlers decided",
+		get: func(_ *call, r *result) lua.LValue { return lua.LString(r.verdict()) },
+	},
+	"answer": {
+		doc: "string?: the data that mqtt.continue or mqtt.allow sends, as bytes",
+		get: func(c *call, r *result) lua.LValue {
+			x, ok := r.ev.(*exchange)
+			if !ok || x.data == nil || r.isRefused() {
+				return lua.LNil
+			}
+			c.chargeBytes(len(x.data))
+			return lua.LString(x.data)
+		},
 	},
 	"reason": {
 		doc: "string?: the reason of a refusal; else the event's own field reason, where it has one",
@@ -94,6 +105,14 @@ var resultFields = fields[result]{
 		doc: "lunamq.Kick[]: whom the handlers disconnected",
 		get: func(c *call, r *result) lua.LValue { return objects(c, kickedKind, r.kicked) },
 	},
+	"subscribed": {
+		doc: "lunamq.OnBehalf[]: what the handlers subscribed clients to",
+		get: func(c *call, r *result) lua.LValue { return objects(c, onBehalfKind, r.subscribed) },
+	},
+	"unsubscribed": {
+		doc: "lunamq.OnBehalf[]: what the handlers ended of clients' subscriptions",
+		get: func(c *call, r *result) lua.LValue { return objects(c, onBehalfKind, r.unsubscribed) },
+	},
 	"logs": {
 		doc: "lunamq.LogLine[]: what the handlers logged",
 		get: func(c *call, r *result) lua.LValue { return objects(c, loggedKind, r.logs) },
@@ -118,6 +137,15 @@ func (r *result) own(c *call, name string) lua.LValue {
 		}
 	}
 	return lua.LNil
+}
+
+// verdict is what the handlers decided: of an authentication that is to go on,
+// "continue".
+func (r *result) verdict() string {
+	if x, ok := r.ev.(*exchange); ok && x.more && !r.isRefused() {
+		return "continue"
+	}
+	return r.decision.Verdict.String()
 }
 
 // isRefused says that the verdict carries a reason.
@@ -165,6 +193,13 @@ var kickedKind = newKind(kind[kicked]{name: "kick", fields: fields[kicked]{
 	"reason": {doc: "string: the reason code's name", get: func(_ *call, k *kicked) lua.LValue { return lua.LString(k.reason) }},
 	"text":   {doc: "string?: more about it", get: func(c *call, k *kicked) lua.LValue { return c.optional(k.text) }},
 	"by":     {doc: "string: the rule, \"file.lua:line\"", get: func(_ *call, k *kicked) lua.LValue { return lua.LString(k.by) }},
+}})
+
+// onBehalfKind is a subscription that a rule made or ended for a client.
+var onBehalfKind = newKind(kind[onBehalfOf]{name: "on behalf", fields: fields[onBehalfOf]{
+	"id":     {doc: "string: the client identifier", get: func(_ *call, s *onBehalfOf) lua.LValue { return lua.LString(s.id) }},
+	"filter": {doc: "string: the filter, full", get: func(c *call, s *onBehalfOf) lua.LValue { return c.text(s.filter) }},
+	"qos":    {doc: "0|1|2: the quality of service; 0 where it was ended", get: func(_ *call, s *onBehalfOf) lua.LValue { return number(s.qos) }},
 }})
 
 // loggedKind is a line that a rule logged.

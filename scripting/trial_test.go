@@ -87,6 +87,7 @@ func TestTryAndExpect(t *testing.T) {
 		`expect(try.publish{topic="limited"}):passed(); expect(try.publish{topic="limited"}):dropped(); clock.advance(1); expect(try.publish{topic="limited"}):passed()`,
 		`expect(try.publish{topic="ttl"}):passed(); clock.advance(9.5); expect(try.publish{topic="ttl"}):dropped(); clock.advance(0.5); expect(try.publish{topic="ttl"}):passed()`,
 		`expect(clock.now()):equals(1767225600); expect(time.now()):equals(clock.now()); expect(clock.advance(1.5).published):equals({}); expect(time.now()):equals(1767225601.5)`,
+		`local a = os.time(); clock.advance(100000); expect(os.time() - a):equals(100000); expect(os.date("!%F")):equals("2026-01-02")`,
 		`kv.set("n", 41); expect(try.publish{topic="do"}.topic):equals("done/42")`,
 		`local r = try.publish{topic="a/b"}; expect(r.qos):equals(0); expect(r.retain):equals(false); expect(r.payload):equals(""); expect(r.origin):equals("client"); expect(r.client.id):exists(); expect(r.client.protocol):equals("5"); expect(r.client.username):is_nil()`,
 		`local r = try.publish{topic="a", payload="p", qos=2, retain=true, dup=true, expiry=5, content_type="c", payload_format=1, response_topic="r", correlation_data="d", user_properties={k="v"}, origin="bridge"}

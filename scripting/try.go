@@ -21,8 +21,13 @@ type TryReport struct {
 	Failed    bool              `json:"failed"` // a handler failed
 	Fields    map[string]string `json:"fields"` // of the event afterwards, as a rule would write them
 	Published []string          `json:"published,omitempty"`
+	Answer    string            `json:"answer,omitempty"` // of an authentication, as a rule would write it
 	Kicked    []string          `json:"kicked,omitempty"`
-	Logs      []string          `json:"logs,omitempty"`
+
+	Subscribed   []string `json:"subscribed,omitempty"`
+	Unsubscribed []string `json:"unsubscribed,omitempty"`
+
+	Logs []string `json:"logs,omitempty"`
 }
 
 // TryEvents are the events that can be tried.
@@ -85,7 +90,7 @@ func (t *trial) try(event string, k trialType, fields map[string]any) (*TryRepor
 func (r *result) report(c *call, event string) *TryReport {
 	out := &TryReport{
 		Event: event, Steps: []Step{}, Fields: make(map[string]string), Failed: len(r.failures) > 0,
-		Verdict: r.decision.Verdict.String(), Text: r.decision.Text, By: r.decision.By,
+		Verdict: r.verdict(), Text: r.decision.Text, By: r.decision.By,
 	}
 	if r.isRefused() {
 		out.Reason = reasonOf(r.decision).String()
@@ -102,7 +107,19 @@ func (r *result) report(c *call, event string) *TryReport {
 		out.Published = append(out.Published, publishedText(c, &r.published[i]))
 	}
 	for _, k := range r.kicked {
-		out.Kicked = append(out.Kicked, strings.TrimSpace(fmt.Sprintf("%s with %s %s by %s", k.id, k.reason, k.text, k.by)))
+		words := slices.DeleteFunc([]string{k.id, "with", k.reason, k.text, "by", k.by}, func(w string) bool { return w == "" })
+		out.Kicked = append(out.Kicked, strings.Join(words, " "))
+	}
+	for _, s := range r.subscribed {
+		out.Subscribed = append(out.Subscribed, fmt.Sprintf("%s to %s with QoS %d", s.id, s.filter, s.qos))
+	}
+	for _, s := range r.unsubscribed {
+		out.Unsubscribed = append(out.Unsubscribed, s.id+" from "+s.filter)
+	}
+	if x, ok := r.ev.(*exchange); ok && x.data != nil {
+		flat := make(map[string]string)
+		flatten(flat, "answer", lua.LString(x.data))
+		out.Answer = flat["answer"]
 	}
 	for _, l := range r.logs {
 		out.Logs = append(out.Logs, l.String())

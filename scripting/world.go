@@ -45,7 +45,7 @@ type loading struct {
 func (g *generation) newWorld(nr int) *world {
 	w := &world{generation: g, nr: nr, random: uint32(nr) + 1, loading: &loading{limiters: make(map[string]int)}}
 	o := &g.engine.options
-	w.World = sandbox.NewWorld(sandbox.Limits{Budget: o.Budget, Deadline: o.Deadline, WaitLimit: o.WaitLimit, Print: w.print})
+	w.World = sandbox.NewWorld(sandbox.Limits{Budget: o.Budget, Deadline: o.Deadline, WaitLimit: o.WaitLimit, Print: w.print, Now: o.Now})
 	for _, k := range kinds {
 		w.slabs = append(w.slabs, k.bind())
 	}

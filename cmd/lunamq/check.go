@@ -30,7 +30,7 @@ func (f *rulesFlags) check(cmd *cobra.Command, dir string) error {
 	if err != nil {
 		return err
 	}
-	report, err := scripting.Check(cmd.Context(), scriptingOptions(c), int(c.Limits.TopicLevels))
+	report, err := scripting.Check(cmd.Context(), scriptingOptions(c))
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func scriptingOptions(c *config.Config) scripting.Options {
 		RollbackErrors: float64(s.RollbackErrors),
 		RollbackWindow: time.Duration(s.RollbackWindow),
 
+		TopicLevels:      int(c.Limits.TopicLevels),
 		TestBeforeReload: s.TestBeforeReload,
 	}
 }

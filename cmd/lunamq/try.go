@@ -177,10 +177,13 @@ func printTry(out io.Writer, r *scripting.TryReport) {
 	for _, list := range []struct {
 		word  string
 		lines []string
-	}{{"published", r.Published}, {"kicked", r.Kicked}, {"logged", r.Logs}} {
+	}{{"published", r.Published}, {"kicked", r.Kicked}, {"subscribed", r.Subscribed}, {"unsubscribed", r.Unsubscribed}, {"logged", r.Logs}} {
 		for _, l := range list.lines {
 			fmt.Fprintf(out, "%s %s\n", list.word, l)
 		}
+	}
+	if r.Answer != "" {
+		fmt.Fprintln(out, "answer "+r.Answer)
 	}
 	verdict := withReason(r.Verdict, r.Reason, r.Text)
 	if r.By != "" {

@@ -19,7 +19,7 @@ func osDate(L *lua.LState) int {
 	if len(format) > maxDateFormat {
 		argError(L, 1, "format is too long")
 	}
-	t := time.Now()
+	t := meterOf(L).world.limits.Now()
 	if L.Get(2) != lua.LNil {
 		t = time.Unix(checkInteger(L, 2), 0)
 	}

@@ -52,9 +52,20 @@ func luaNext(L *lua.LState) int {
 	return 2
 }
 
-// pairsOf returns the function pairs, which gives `next`.
+// pairsOf returns the function pairs, which gives `next`. A userdata whose metatable has __pairs, a function
+// that makes a table of it, is walked as that.
 func pairsOf(next *lua.LFunction) lua.LGFunction {
 	return func(L *lua.LState) int {
+		if ud, ok := L.Get(1).(*lua.LUserData); ok {
+			if mt, ok := ud.Metatable.(*lua.LTable); ok {
+				if walk, ok := mt.RawGetString("__pairs").(*lua.LFunction); ok {
+					L.Push(walk)
+					L.Push(ud)
+					callLua(L, 1, 1)
+					L.Replace(1, L.Get(-1))
+				}
+			}
+		}
 		t := L.CheckTable(1)
 		L.Push(next)
 		L.Push(t)

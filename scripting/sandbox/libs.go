@@ -101,7 +101,7 @@ func osClock(L *lua.LState) int {
 
 func osTime(L *lua.LState) int {
 	if L.Get(1) == lua.LNil {
-		L.Push(lua.LNumber(time.Now().Unix()))
+		L.Push(lua.LNumber(meterOf(L).world.limits.Now().Unix()))
 		return 1
 	}
 	d := behind(L.CheckTable(1))

@@ -11,6 +11,9 @@ type Limits struct {
 	MaxThreads int           // unfinished coroutines that one call may have made; 64
 	MaxNesting int           // coroutines resumed inside each other; 16
 
+	// Now is the time that os.time and os.date tell; nil is the system's.
+	Now func() time.Time
+
 	// Print gets the lines of print, without the newline; nil drops them.
 	Print func(line string)
 }
@@ -68,6 +71,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxNesting <= 0 {
 		l.MaxNesting = defaultMaxNesting
+	}
+	if l.Now == nil {
+		l.Now = time.Now
 	}
 	return l
 }
