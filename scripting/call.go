@@ -127,6 +127,10 @@ func running(L *lua.LState) *call {
 	return c
 }
 
+// TakesLong leaves what else the connection's loop has to do to another one, long
+// before the watchdog of the core would see that it does not get on (4 to 8 ms).
+func (c *call) TakesLong() { c.turn.BeforeWait() }
+
 // inHandler is running for functions that act: at load they are an error.
 func inHandler(L *lua.LState, name string) *call {
 	c := running(L)

@@ -33,6 +33,7 @@ type meter struct {
 	spent  int64 // when the deadline ended the call
 	over   Kind  // Budget, Deadline or Waiting once one of them has ended the call
 	armed  bool
+	long   bool          // the host has been told that the call takes long
 	since  time.Time     // when the world was last taken, while armed
 	held   time.Duration // before since
 	limit  time.Duration
@@ -63,7 +64,7 @@ func (m *meter) start(budget int64, limit time.Duration, host any) {
 	m.fuel = min(budget, firstFuel)
 	m.rest = budget - m.fuel
 	m.over, m.lastKind, m.lastText = 0, 0, ""
-	m.armed, m.held, m.waited = false, 0, 0
+	m.armed, m.long, m.held, m.waited = false, false, 0, 0
 	m.live, m.nesting = 0, 0
 	m.protects = m.protects[:0]
 }
@@ -127,8 +128,12 @@ func (m *meter) check() Kind {
 // letOthers lets others run: the goroutines of this processor, and the threads of this core. It gives
 // neither more than a fifth of its time: where they are many, they get their share anyway. Each has a fifth
 // of its own: where other programs are busy, a turn of the system's takes 3 ms, and goroutines do not wait
-// for the next.
+// for the next. The first time, the host is told.
 func (m *meter) letOthers() {
+	if h, ok := m.host.(interface{ TakesLong() }); ok && !m.long {
+		m.long = true
+		h.TakesLong()
+	}
 	now := time.Now()
 	if now.After(m.goNext) {
 		began := now

@@ -238,3 +238,27 @@ func TestWait(t *testing.T) {
 		t.Error("the world is not locked after waiting")
 	}
 }
+
+type longHost struct{ told int }
+
+func (h *longHost) TakesLong() { h.told++ }
+
+// TestTakesLong: the host of a call that takes long is told, once.
+func TestTakesLong(t *testing.T) {
+	w := NewWorld(Limits{})
+	w.Lock()
+	defer w.Unlock()
+	if err := w.Run(mustCompile(t, "long.lua", "function spin(n) for i = 1, n do end end")); err != nil {
+		t.Fatal(err)
+	}
+	h := new(longHost)
+	for _, c := range []struct{ n, told int }{{10, 0}, {2 * yieldFuel, 1}, {10, 0}, {20 * yieldFuel, 1}} {
+		h.told = 0
+		if _, err := w.Call(w.Global("spin").(*lua.LFunction), CallOptions{Ctx: h}, 0, lua.LNumber(c.n)); err != nil {
+			t.Fatal(err)
+		}
+		if h.told != c.told {
+			t.Errorf("%d rounds: told %d times, want %d", c.n, h.told, c.told)
+		}
+	}
+}

@@ -45,7 +45,7 @@ const (
 //	circular json 1.1, error with a looping   tostring 1.1, huge kv value 1.1, rep 1.1,
 //	error in the error handler 0.9
 func BenchmarkPairUnderAttack(b *testing.B) {
-	for _, a := range slices.Concat([]attack{{"harmless", "return"}}, attacks) {
+	for _, a := range slices.Concat([]attack{{"harmless", "return"}, {"long", "for i = 1, 50000 do end"}}, attacks) {
 		b.Run(a.name, func(b *testing.B) {
 			addr := startAttacked(b, a)
 			p := newBeatingPair(b, addr)
