@@ -22,14 +22,13 @@ type completions struct {
 
 // completion is one answer that waits for a commit.
 type completion struct {
+	changes
 	c      *conn
 	next   *completion
 	done   bool
 	err    error
 	answer []byte       // encoded; empty: nothing is sent (QoS 0)
 	ack    packet.Ack   // what to refuse with, if the commit fails
-	held   *held        // the messages that the commit stores
-	batch  *Batch       // what is committed
 	then   func(*round) // once it is answered; nil: nothing
 }
 
@@ -81,19 +80,33 @@ func (c *conn) commitThen(r *round, k *completion) error {
 		return err
 	}
 	c.acks.push(k)
-	batch := r.takeBatch(k)
+	batch := r.takeBatch(&k.changes)
 	if len(batch.Ops) == 0 || c.b.commitBatch(batch, k) {
 		k.complete(r, nil)
 	}
 	return nil
 }
 
-// takeBatch hands the round's changes over, and the messages that wait for
-// them to who is told.
-func (r *round) takeBatch(to interface{ hold(*held, *Batch) }) *Batch {
+// changes are what is committed, and the messages that wait for that.
+type changes struct {
+	held  *held
+	batch *Batch
+}
+
+// release lets the messages go, or takes them back. Of a batch that was refused the
+// store may still be reading.
+func (k *changes) release(r *round, err error) {
+	k.held.release(r, err)
+	if err == nil {
+		k.batch.recycle()
+	}
+}
+
+// takeBatch hands the round's changes over, to the store and to who is told.
+func (r *round) takeBatch(to *changes) *Batch {
 	b := batches.Get().(*Batch)
 	*b, r.batch = r.batch, *b
-	to.hold(r.held, b)
+	to.held, to.batch = r.held, b
 	r.held = nil
 	return b
 }
@@ -103,9 +116,8 @@ func (r *round) takeBatch(to interface{ hold(*held, *Batch) }) *Batch {
 func (b *Broker) commitNow(r *round) {
 	for r.flights.release(r); !r.batch.empty(); r.flights.release(r) {
 		k := &unanswered{b: b}
-		if b.commitBatch(r.takeBatch(k), k) {
-			k.held.release(r, nil)
-			k.batch.recycle()
+		if b.commitBatch(r.takeBatch(&k.changes), k) {
+			k.release(r, nil)
 		}
 	}
 }
@@ -129,7 +141,7 @@ func (b *Broker) commitWait(r *round) error {
 		return nil
 	}
 	k := &awaited{done: make(chan error, 1)}
-	if b.commitBatch(r.takeBatch(k), k) {
+	if b.commitBatch(r.takeBatch(&k.changes), k) {
 		k.done <- nil
 	}
 	r.mayWait()
@@ -137,19 +149,15 @@ func (b *Broker) commitWait(r *round) error {
 	if err != nil {
 		b.storeFailed(err)
 	}
-	k.held.release(r, err)
-	k.batch.recycle()
+	k.release(r, err)
 	return err
 }
 
 // awaited is the completion of changes that somebody waits for.
 type awaited struct {
-	held  *held
-	batch *Batch
-	done  chan error
+	changes
+	done chan error
 }
-
-func (k *awaited) hold(h *held, b *Batch) { k.held, k.batch = h, b }
 
 // Committed implements Committed.
 func (k *awaited) Committed(err error) { k.done <- err }
@@ -161,12 +169,9 @@ func (b *Broker) storeFailed(err error) {
 
 // unanswered is the completion of changes that nobody is answered for.
 type unanswered struct {
-	b     *Broker
-	held  *held
-	batch *Batch
+	changes
+	b *Broker
 }
-
-func (k *unanswered) hold(h *held, b *Batch) { k.held, k.batch = h, b }
 
 // Committed implements Committed. What was held goes on on a goroutine of its
 // own: rules may be told of what is lost, and the store must not wait for them.
@@ -174,16 +179,15 @@ func (k *unanswered) Committed(err error) {
 	if err != nil {
 		k.b.storeFailed(err)
 	}
-	k.batch.recycle()
-	if k.held != nil {
-		go k.release(err)
+	if k.held == nil {
+		k.release(nil, err)
+		return
 	}
-}
-
-func (k *unanswered) release(err error) {
-	r := k.b.newRound()
-	k.held.release(r, err)
-	r.end()
+	go func() {
+		r := k.b.newRound()
+		k.release(r, err)
+		r.end()
+	}()
 }
 
 func (q *completions) idle() bool {
@@ -244,8 +248,6 @@ func (c *conn) waitForStore() {
 	c.busy.Store(false)
 }
 
-func (k *completion) hold(h *held, b *Batch) { k.held, k.batch = h, b }
-
 // Committed is called by the store, from any goroutine, perhaps one for all
 // connections: it hands over to one of the connection, which lives while there
 // is something to complete.
@@ -284,8 +286,7 @@ func (q *completions) take() []*completion {
 // complete lets the messages go that waited for the commit, and sends the
 // answers at the front that are done, in order.
 func (k *completion) complete(r *round, err error) {
-	k.batch.recycle()
-	k.held.release(r, err)
+	k.release(r, err)
 	c := k.c
 	q := &c.acks
 	q.mu.Lock()

@@ -15,9 +15,9 @@ type Client struct {
 	ID          string
 	Username    string
 	HasUsername bool
-	Remote      string // "ip:port"
-	Listener    string // the listener's name
 	Protocol    packet.Version
+	Remote      string   // "ip:port"
+	Listener    string   // the listener's name
 	TLS         *TLSInfo // nil without TLS
 	ConnectedAt time.Time
 	Mount       string // "" or a prefix that ends in "/"

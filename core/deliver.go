@@ -152,7 +152,7 @@ func (s *session) acceptLocked(r *round, q queued) {
 // needs no change for this receiver, without passing through the queue.
 func (s *session) sendNowLocked(r *round, q queued) bool {
 	c := s.conn.Load()
-	if c == nil || q.qos == 0 || s.pumping || s.queue.n > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= int(c.windowOut) ||
+	if c == nil || q.qos == 0 || s.pumping || s.queue.len() > 0 || s.spill != nil || len(s.window.resend) > 0 || s.window.used >= int(c.windowOut) ||
 		len(q.ids) > 0 || c.aliasMaximum > 0 || s.keptLocked() || s.b.wantsDeliver(q.msg.Topic, s.mount()) {
 		return false
 	}
@@ -215,14 +215,14 @@ func (s *session) countLocked(bytes, n int) {
 	s.b.queuedBytes.Add(int64(bytes))
 	s.b.queuedCount.Add(int64(n))
 	s.waits.Store(s.waitingLocked() > 0)
-	if s.queue0.n > 0 {
+	if s.queue0.len() > 0 {
 		s.held0.Store(true)
 	}
 }
 
 // passHeld0Locked lets QoS 0 messages go straight to the outbox again once none
 // waits. One that has left its queue and is not in the outbox yet still does.
-func (s *session) passHeld0Locked() { s.held0.Store(s.queue0.n > 0 || s.pumping) }
+func (s *session) passHeld0Locked() { s.held0.Store(s.queue0.len() > 0 || s.pumping) }
 
 // flyLocked puts a message in flight and landLocked ends that; what is in
 // flight counts among the bytes that wait.

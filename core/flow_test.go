@@ -532,8 +532,8 @@ func TestQoS0IsHeldUntilSent(t *testing.T) {
 		}
 		a.giveBackLocked(q)
 		a.pumpLocked(r)
-		if a.queue0.n != 0 || a.held0.Load() {
-			t.Errorf("%d messages wait, held: %v", a.queue0.n, a.held0.Load())
+		if a.queue0.len() != 0 || a.held0.Load() {
+			t.Errorf("%d messages wait, held: %v", a.queue0.len(), a.held0.Load())
 		}
 	})
 }

@@ -31,7 +31,8 @@ type outbox struct {
 	halved  bool     // our half of it is
 	unread  bool     // nobody reads from it any more
 	late    bool     // because it took nothing for the timeout
-	through bool     // immutable: what is large may go past buf
+
+	through bool // immutable: what is large may go past buf
 
 	staging *staging // what packet hooks are shown before it is sent; mostly nil
 	cork    *cork    // what waits for the store to keep the session; mostly nil

@@ -29,7 +29,7 @@ func (s *session) pageJobLocked() pageJob {
 		return pageSieve
 	case s.b.o.DropOldest && s.isOverLocked():
 		return pageTrim
-	case s.conn.Load() != nil && s.queue.n <= pageMessages/2 && s.queue.bytes <= pageBytes/2:
+	case s.conn.Load() != nil && s.queue.len() <= pageMessages/2 && s.queue.bytes <= pageBytes/2:
 		return pageFill
 	}
 	return pageNothing
@@ -162,7 +162,7 @@ func (s *session) fillPage(r *round, p *page) (more bool) {
 	if p.over && sp.last == p.last {
 		s.unspilledLocked(r)
 	}
-	for s.b.o.DropOldest && s.queue.n > 0 && s.isOverLocked() {
+	for s.b.o.DropOldest && s.queue.len() > 0 && s.isOverLocked() {
 		s.dropFirstLocked(r, &s.queue)
 	}
 	s.passRemovedLocked()

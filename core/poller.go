@@ -74,8 +74,8 @@ type loop struct {
 	waits  int
 	streak int // looked-at waits in a row that found something ready at once
 
-	work   work          // what there was to do lately
-	gather time.Duration // for so long it lets more come before the next round
+	work  work          // what there was to do lately
+	pause time.Duration // for so long it lets more come before the next round
 
 	lastBeats uint32 // owned by the watchdog
 }
@@ -200,8 +200,8 @@ func (l *loop) run(relieves *loop) {
 	}
 	for l.handleReady(); l.wait(); {
 		l.handleReady()
-		if l.gather > 0 {
-			sleepNow(l.gather)
+		if l.pause > 0 {
+			sleepNow(l.pause)
 		}
 	}
 	p := l.p
@@ -443,7 +443,7 @@ func (l *loop) note(round work) {
 	if took < loadFor {
 		return
 	}
-	l.gather = w.gather(took)
+	l.pause = w.gather(took)
 	*w = work{began: now}
 }
 

@@ -25,8 +25,8 @@ type pollSocket struct {
 	dead   atomic.Bool   // outbox.closed
 
 	// Owned by who has the turn:
-	discarded  int32 // bytes of what is not handled any more
-	discarding bool  // nothing is
+	discarded  int32 // bytes that came and were not handled
+	discarding bool  // what comes is not handled any more
 	over       bool  // nothing more is read
 
 	// Guarded by the outbox's mu:

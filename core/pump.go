@@ -56,11 +56,11 @@ func (s *session) nextLocked(r *round, c *conn) (queued, bool) {
 	for {
 		q, ok := queued{}, false
 		switch {
-		case s.queue0.n > 0 && c.out.hasRoom(s.queue0.bytes/s.queue0.n):
+		case s.queue0.len() > 0 && c.out.hasRoom(s.queue0.bytes/s.queue0.len()):
 			q, ok = s.popLocked(&s.queue0)
-		case s.queue.n > 0 && s.window.used < int(c.windowOut) && s.mayLeaveLocked(r, s.queue.first()) && c.out.hasRoom(s.queue.bytes/s.queue.n):
+		case s.queue.len() > 0 && s.window.used < int(c.windowOut) && s.mayLeaveLocked(r, s.queue.first()) && c.out.hasRoom(s.queue.bytes/s.queue.len()):
 			q, ok = s.popLocked(&s.queue)
-		case s.queue0.n == 0 && s.queue.n == 0 && s.spill == nil && s.fillRetainedLocked(r, c):
+		case s.queue0.len() == 0 && s.queue.len() == 0 && s.spill == nil && s.fillRetainedLocked(r, c):
 			continue
 		}
 		s.wakePagerLocked()

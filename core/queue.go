@@ -16,16 +16,18 @@ type queued struct {
 // empty and holds no memory.
 type queue struct {
 	ring  []queued
-	head  int
-	n     int
+	head  int32
+	n     int32
 	bytes int
 }
 
+func (q *queue) len() int { return int(q.n) }
+
 func (q *queue) push(x queued) {
-	if q.n == len(q.ring) {
+	if q.len() == len(q.ring) {
 		q.grow()
 	}
-	q.ring[(q.head+q.n)%len(q.ring)] = x
+	*q.at(q.len()) = x
 	q.n++
 	q.bytes += x.msg.Weight()
 }
@@ -34,14 +36,14 @@ func (q *queue) push(x queued) {
 func (q *queue) first() *queued { return &q.ring[q.head] }
 
 // at returns the i-th message.
-func (q *queue) at(i int) *queued { return &q.ring[(q.head+i)%len(q.ring)] }
+func (q *queue) at(i int) *queued { return &q.ring[(int(q.head)+i)%len(q.ring)] }
 
 // pushFront gives back what popped last.
 func (q *queue) pushFront(x queued) {
-	if q.n == len(q.ring) {
+	if q.len() == len(q.ring) {
 		q.grow()
 	}
-	q.head = (q.head - 1 + len(q.ring)) % len(q.ring)
+	q.head = int32((int(q.head) - 1 + len(q.ring)) % len(q.ring))
 	q.ring[q.head] = x
 	q.n++
 	q.bytes += x.msg.Weight()
@@ -49,8 +51,8 @@ func (q *queue) pushFront(x queued) {
 
 func (q *queue) grow() {
 	next := make([]queued, max(4, 2*len(q.ring)))
-	for i := range q.n {
-		next[i] = q.ring[(q.head+i)%len(q.ring)]
+	for i := range q.len() {
+		next[i] = *q.at(i)
 	}
 	q.ring, q.head = next, 0
 }
@@ -61,7 +63,7 @@ func (q *queue) pop() (queued, bool) {
 	}
 	x := q.ring[q.head]
 	q.ring[q.head] = queued{}
-	q.head = (q.head + 1) % len(q.ring)
+	q.head = int32((int(q.head) + 1) % len(q.ring))
 	q.n--
 	q.bytes -= x.msg.Weight()
 	if q.n == 0 && len(q.ring) > 64 {
@@ -72,7 +74,7 @@ func (q *queue) pop() (queued, bool) {
 
 // popBack takes the last message of a queue that has one.
 func (q *queue) popBack() queued {
-	last := q.at(q.n - 1)
+	last := q.at(q.len() - 1)
 	x := *last
 	*last = queued{}
 	q.n--

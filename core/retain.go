@@ -16,8 +16,8 @@ type retainedStore struct {
 
 	commit   sync.Mutex // held from the look at what is retained until the store has been handed it
 	mu       sync.Mutex
-	bytes    int64
-	own      int        // how many are the broker's own, which are not held against the limit
+	bytes    int64      // of all but the broker's own, which are held against no limit
+	own      int        // how many those are
 	expiring expiryHeap // those with a message expiry, the next one first
 	timer    *time.Timer
 	next     time.Time // when timer fires
@@ -81,8 +81,9 @@ func (b *Broker) keepRetained(k *Message) *retained {
 	}
 	if k.Origin == OriginBroker {
 		t.own++
+	} else {
+		t.bytes += w
 	}
-	t.bytes += w
 	if k.expiresAt != 0 {
 		heap.Push(&t.expiring, x)
 		b.armRetainedLocked()
@@ -116,9 +117,10 @@ func (b *Broker) unretain(name string) bool {
 // leaveLocked sees off what is no longer retained.
 func (t *retainedStore) leaveLocked(x *retained) {
 	x.gone.Store(true)
-	t.bytes -= int64(x.msg.Weight())
 	if x.msg.Origin == OriginBroker {
 		t.own--
+	} else {
+		t.bytes -= int64(x.msg.Weight())
 	}
 	if x.at >= 0 {
 		heap.Remove(&t.expiring, x.at)
@@ -243,6 +245,7 @@ type retainedCursor struct {
 	sub    *subscription
 	cursor *topic.Cursor[*retained]
 	buf    []*retained
+	next   *retainedCursor // after this one
 }
 
 // retainedSlice is how many retained messages are taken from the tree at once.
@@ -259,21 +262,25 @@ func (s *session) addRetainedLocked(cursors []*retainedCursor) {
 		if s.subs.get(c.sub.requested) != c.sub {
 			continue // it has been unsubscribed or replaced meanwhile
 		}
-		for i, old := range s.retained {
-			if old.sub.requested == c.sub.requested {
-				s.retained = append(s.retained[:i], s.retained[i+1:]...)
-				break
-			}
+		s.cutRetainedLocked(func(sub *subscription) bool { return sub.requested == c.sub.requested })
+		at := &s.retained
+		for *at != nil {
+			at = &(*at).next
 		}
-		s.retained = append(s.retained, c)
+		*at = c
 	}
 }
 
 // dropRetainedLocked forgets what is under way for a subscription that ended.
 func (s *session) dropRetainedLocked(sub *subscription) {
-	for i, c := range s.retained {
-		if c.sub == sub {
-			s.retained = append(s.retained[:i], s.retained[i+1:]...)
+	s.cutRetainedLocked(func(x *subscription) bool { return x == sub })
+}
+
+// cutRetainedLocked takes out the cursor of a subscription, if there is one.
+func (s *session) cutRetainedLocked(is func(*subscription) bool) {
+	for at := &s.retained; *at != nil; at = &(*at).next {
+		if is((*at).sub) {
+			*at = (*at).next
 			return
 		}
 	}
@@ -282,20 +289,17 @@ func (s *session) dropRetainedLocked(sub *subscription) {
 // fillRetainedLocked moves the next slice of retained messages into the empty
 // queues and says whether there may be something to send.
 func (s *session) fillRetainedLocked(r *round, c *conn) bool {
-	if len(s.retained) == 0 || !c.out.hasRoom(retainedSlice*messageOverhead) || s.window.used >= int(c.windowOut) {
+	rc := s.retained
+	if rc == nil || !c.out.hasRoom(retainedSlice*messageOverhead) || s.window.used >= int(c.windowOut) {
 		return false
 	}
-	rc := s.retained[0]
 	var done bool
 	rc.buf, done = rc.cursor.Next(rc.buf[:0], retainedSlice)
 	for _, x := range rc.buf {
 		s.queueRetainedLocked(r, rc.sub, x.msg)
 	}
 	if done {
-		s.retained = s.retained[1:]
-		if len(s.retained) == 0 {
-			s.retained = nil
-		}
+		s.retained = rc.next
 	}
 	return true
 }

@@ -16,14 +16,14 @@ func (s *session) makeRoomLocked(r *round, qos byte, w int) bool {
 		return true
 	}
 	list := s.queueFor(qos)
-	all := amount{list.n, list.bytes, list.bytes}
+	all := amount{list.len(), list.bytes, list.bytes}
 	if sp := s.spill; sp != nil && qos > 0 {
-		all = amount{all.n + sp.n + sp.tail.n, all.bytes + sp.bytes + sp.tail.bytes, all.inRAM + sp.tail.bytes}
+		all = amount{all.n + sp.n + sp.tail.len(), all.bytes + sp.bytes + sp.tail.bytes, all.inRAM + sp.tail.bytes}
 	}
 	if !s.b.o.DropOldest || !s.fitsLocked(w, all) {
 		return false
 	}
-	for list.n > 0 && !s.fitsLocked(w, amount{}) {
+	for list.len() > 0 && !s.fitsLocked(w, amount{}) {
 		s.dropFirstLocked(r, list)
 	}
 	if s.fitsLocked(w, amount{}) {
@@ -71,9 +71,9 @@ func (s *session) boundsLocked() (most, bytes int) {
 
 // amountLocked is all that waits for the session.
 func (s *session) amountLocked() amount {
-	l := amount{n: s.queue0.n + s.queue.n, bytes: s.queue0.bytes + s.queue.bytes}
+	l := amount{n: s.queue0.len() + s.queue.len(), bytes: s.queue0.bytes + s.queue.bytes}
 	if sp := s.spill; sp != nil {
-		l.n += sp.n + sp.tail.n
+		l.n += sp.n + sp.tail.len()
 		l.bytes += sp.bytes + sp.tail.bytes
 	}
 	return l

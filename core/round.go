@@ -154,7 +154,11 @@ func (r *round) forget() {
 	r.kept = nil
 	r.wants.asked = nil
 	for i := range r.frames {
-		r.frames[i].payload = nil
+		f := &r.frames[i]
+		f.payload = nil
+		if cap(f.head) > keepBuffer { // user properties
+			f.head = nil
+		}
 	}
 	r.frames = r.frames[:0]
 }

@@ -45,7 +45,7 @@ type session struct {
 	spill    *spill              // what lies in the store alone, and what is behind it; nil: nothing
 	removed  map[uint64]struct{} // seqs that left from between others
 	window   *window             // noWindow where there is none
-	retained []*retainedCursor   // subscriptions whose retained messages are on their way
+	retained *retainedCursor     // the first of the subscriptions whose retained messages are on their way
 	seq      uint64
 
 	due // session expiry or will delay, whichever is next

@@ -63,9 +63,9 @@ func isShared(requested string) bool { return strings.HasPrefix(requested, "$sha
 // waitingLocked is how many QoS 1 and 2 messages wait, wherever they lie.
 func (s *session) waitingLocked() int {
 	if sp := s.spill; sp != nil {
-		return s.queue.n + sp.n + sp.tail.n
+		return s.queue.len() + sp.n + sp.tail.len()
 	}
-	return s.queue.n
+	return s.queue.len()
 }
 
 // isKept says that the store has the message, and that it may lie there alone.
@@ -76,7 +76,7 @@ func (s *session) spillLocked() {
 	if !s.b.durable || s.gone || s.spill == nil && !s.splitLocked() {
 		return
 	}
-	for tail := &s.spill.tail; tail.n > 0 && tail.first().isKept(); {
+	for tail := &s.spill.tail; tail.len() > 0 && tail.first().isKept(); {
 		q, _ := tail.pop()
 		s.spill.put(&q)
 		s.spilledLocked(&q, 1)
@@ -88,7 +88,7 @@ func (s *session) spillLocked() {
 // nothing can be spilled.
 func (s *session) splitLocked() bool {
 	window, first := s.windowLocked(), (*queued)(nil)
-	if window < s.queue.n {
+	if window < s.queue.len() {
 		first = s.queue.at(window)
 	}
 	if first == nil || !first.isKept() {
@@ -109,7 +109,7 @@ func (s *session) windowLocked() (n int) {
 	if s.conn.Load() == nil {
 		return 0
 	}
-	for bytes := 0; n < min(pageMessages, s.queue.n) && bytes < pageBytes; n++ {
+	for bytes := 0; n < min(pageMessages, s.queue.len()) && bytes < pageBytes; n++ {
 		bytes += s.queue.at(n).msg.Weight()
 	}
 	return n
@@ -121,7 +121,7 @@ func (s *session) unpageLocked() {
 		return
 	}
 	if s.spill != nil {
-		for s.queue.n > 0 && s.queue.at(s.queue.n-1).isKept() {
+		for s.queue.len() > 0 && s.queue.at(s.queue.len()-1).isKept() {
 			q := s.queue.popBack()
 			s.spill.put(&q)
 			s.spilledLocked(&q, 1)
@@ -145,7 +145,7 @@ func (s *session) unspillLocked() (lost int) {
 	lost = sp.n
 	s.b.spilledBytes.Add(-int64(sp.bytes))
 	s.b.queuedCount.Add(-int64(lost))
-	for s.queue.n > 0 {
+	for s.queue.len() > 0 {
 		sp.tail.pushFront(s.queue.popBack())
 	}
 	s.queue, s.spill = sp.tail, nil
@@ -176,7 +176,7 @@ func (s *session) passRemovedLocked() {
 	}
 	first := s.seq + 1
 	switch {
-	case s.queue.n > 0:
+	case s.queue.len() > 0:
 		first = s.queue.first().seq
 	case s.spill != nil:
 		first = s.spill.first
@@ -208,8 +208,8 @@ func (s *session) takeFirstLocked(want func(*queued) bool) []queued {
 }
 
 func (s *session) takeFromLocked(list *queue, want func(*queued) bool) []queued {
-	before, n := list.bytes, list.n
+	before, n := list.bytes, list.len()
 	taken := list.take(want)
-	s.countLocked(list.bytes-before, list.n-n)
+	s.countLocked(list.bytes-before, list.len()-n)
 	return taken
 }

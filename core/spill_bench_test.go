@@ -152,8 +152,8 @@ func BenchmarkPageIn(b *testing.B) {
 			s.fillPage(r, &p)
 			r.end()
 		}
-		if s.queue.n != n {
-			b.Fatalf("%d messages", s.queue.n)
+		if s.queue.len() != n {
+			b.Fatalf("%d messages", s.queue.len())
 		}
 		_ = broker.Close()
 	}

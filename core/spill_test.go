@@ -86,9 +86,9 @@ func (s *stage) inMemory(id string) (memory, store int) {
 	sess := s.b.sessions.find("", id)
 	sess.mu.Lock()
 	defer sess.mu.Unlock()
-	memory = sess.queue.n
+	memory = sess.queue.len()
 	if sp := sess.spill; sp != nil {
-		memory, store = memory+sp.tail.n, sp.n
+		memory, store = memory+sp.tail.len(), sp.n
 	}
 	return memory, store
 }

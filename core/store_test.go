@@ -425,7 +425,7 @@ func TestMoreSessionsThanAllowed(t *testing.T) {
 
 // waitingOf returns the QoS 1 and 2 messages that wait, wherever they lie.
 func waitingOf(s *session) (list []queued) {
-	for i := range s.queue.n {
+	for i := range s.queue.len() {
 		list = append(list, *s.queue.at(i))
 	}
 	sp := s.spill
@@ -438,7 +438,7 @@ func waitingOf(s *session) (list []queued) {
 			list = append(list, s.queuedOf(&ops[i]))
 		}
 	}
-	for i := range sp.tail.n {
+	for i := range sp.tail.len() {
 		list = append(list, *sp.tail.at(i))
 	}
 	return list

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -121,12 +122,12 @@ func TestQueue(t *testing.T) {
 				sum := 0
 				for i, s := range want {
 					sum += bytes[s]
-					if got := q.ring[(q.head+i)%len(q.ring)].seq; got != s {
+					if got := q.at(i).seq; got != s {
 						t.Fatalf("place %d holds %d, want %d", i, got, s)
 					}
 				}
-				if q.n != len(want) || q.bytes != sum {
-					t.Fatalf("%d messages of %d bytes, want %d of %d", q.n, q.bytes, len(want), sum)
+				if q.len() != len(want) || q.bytes != sum {
+					t.Fatalf("%d messages of %d bytes, want %d of %d", q.len(), q.bytes, len(want), sum)
 				}
 			},
 		})
@@ -221,5 +222,73 @@ func TestWindowRestore(t *testing.T) {
 			t.Fatalf("identifier %d is not free", id)
 		}
 		seen[id] = true
+	}
+}
+
+// TestSubTable holds the table against a map; one that has left refers to no other,
+// for messages may hold it for long.
+func TestSubTable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var table subTable
+		want := make(map[string]*subscription)
+		name := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"})
+		left := func(s *subscription) {
+			if s != nil && s.next != nil {
+				t.Fatal("a subscription that has left refers to another")
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"set": func(t *rapid.T) {
+				s := &subscription{requested: name.Draw(t, "name")}
+				table.set(s)
+				left(want[s.requested])
+				want[s.requested] = s
+			},
+			"remove": func(t *rapid.T) {
+				n := name.Draw(t, "name")
+				table.remove(n)
+				left(want[n])
+				delete(want, n)
+			},
+			"": func(t *rapid.T) {
+				n := 0
+				for s := range table.all() {
+					n++
+					if want[s.requested] != s {
+						t.Fatalf("%s is another", s.requested)
+					}
+				}
+				if n != len(want) || table.len() != n {
+					t.Fatalf("%d of %d, len %d", n, len(want), table.len())
+				}
+				for n, s := range want {
+					if table.get(n) != s {
+						t.Fatalf("get(%s) is another", n)
+					}
+				}
+			},
+		})
+	})
+}
+
+// TestRefusedBatches: a batch that a store has refused is not used again, for it may
+// still be read.
+func TestRefusedBatches(t *testing.T) {
+	b, err := New(wireOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	r := b.newRound()
+	defer r.end()
+	for _, refused := range []error{errors.New("disk"), nil} {
+		r.batch.add(Op{Kind: PutValue, Bucket: "b", Key: "k"})
+		k := &unanswered{b: b}
+		batch := r.takeBatch(&k.changes)
+		op := &batch.Ops[0]
+		k.Committed(refused)
+		if read := op.Key == "k"; read != (refused != nil) {
+			t.Errorf("refused with %v: still to be read: %v", refused, read)
+		}
 	}
 }

@@ -194,7 +194,8 @@ func splitShare(requested string) (groupName, filter string) {
 	return "", requested
 }
 
-// unmounted is a topic as it is seen below a mount; "" where it is not below it.
+// unmounted is a topic that begins with a mount as it is seen below that; "" where
+// it is shorter.
 func unmounted(mount, full string) string {
 	if len(full) < len(mount) {
 		return ""

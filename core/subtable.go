@@ -46,7 +46,7 @@ func (t *subTable) set(sub *subscription) {
 	at := t.place(sub.requested)
 	switch {
 	case *at != nil:
-		sub.next = (*at).next
+		sub.next, (*at).next = (*at).next, nil // one that has left may be held by messages
 		*at = sub
 	case t.n < fewSubs:
 		*at = sub
@@ -54,7 +54,7 @@ func (t *subTable) set(sub *subscription) {
 	default:
 		t.many = make(map[string]*subscription, 2*fewSubs)
 		for s := range t.list {
-			t.many[s.requested] = s
+			t.many[s.requested], s.next = s, nil
 		}
 		t.many[sub.requested] = sub
 		t.first, t.n = nil, 0
@@ -67,7 +67,7 @@ func (t *subTable) remove(requested string) {
 		return
 	}
 	if at := t.place(requested); *at != nil {
-		*at = (*at).next
+		*at, (*at).next = (*at).next, nil
 		t.n--
 	}
 }
@@ -81,6 +81,11 @@ func (t *subTable) all() iter.Seq[*subscription] {
 }
 
 func (t *subTable) list(yield func(*subscription) bool) {
-	for s := t.first; s != nil && yield(s); s = s.next {
+	for s := t.first; s != nil; {
+		next := s.next
+		if !yield(s) {
+			return
+		}
+		s = next
 	}
 }

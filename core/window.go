@@ -207,7 +207,7 @@ func (s *session) commitFlightsLocked(r *round) {
 	if fs.batch.empty() {
 		return
 	}
-	k, batch := &unanswered{b: s.b, held: fs.held}, fs.batch
+	k, batch := &unanswered{changes: changes{held: fs.held}, b: s.b}, fs.batch
 	fs.batch, fs.held = Batch{}, nil
 	if s.b.store.Commit(&batch, k) && k.held != nil {
 		fs.kept = append(fs.kept, k.held)

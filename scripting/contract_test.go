@@ -17,7 +17,6 @@ func TestMadeTopics(t *testing.T) {
 		`mqtt.on("publish", function(m) m.topic = "$SYS/x" end)`:                  "topic cannot be \"$SYS/x\": $SYS is the broker's own",
 		`mqtt.on("publish", function(m) m.topic = "$SYS" end)`:                    "$SYS is the broker's own",
 		`mqtt.on("publish", function(m) m.topic = ` + deep + ` end)`:              "topic has 201 levels, at most 128 are served ([limits] topic_levels)",
-		`mqtt.on("publish", function(m) m.response_topic = ` + deep + ` end)`:     "response_topic has 201 levels",
 		`mqtt.on("publish", function() mqtt.publish{ topic = ` + deep + ` } end)`: "topic has 201 levels",
 	} {
 		r := rules(t, source)

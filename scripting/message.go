@@ -139,10 +139,10 @@ var messageFields = fields[core.Message]{
 			}
 			return c.text(m.ResponseTopic)
 		},
-		set: func(c *call, m *core.Message, x lua.LValue) (err error) {
+		set: func(_ *call, m *core.Message, x lua.LValue) (err error) {
 			s := ""
 			if x != lua.LNil {
-				if s, err = c.toTopic(x); err != nil { // [MQTT-3.3.2-14]
+				if s, err = toTopic(x); err != nil { // [MQTT-3.3.2-14]
 					return err
 				}
 			}
