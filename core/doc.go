@@ -17,7 +17,8 @@
 // receiver's outbox, else it waits in the session's queue. The sender is
 // answered last, through a FIFO of completions (ack.go), when the store has
 // what it must keep. At the end of the round every outbox that was appended to
-// is flushed once, by a write that does not block.
+// is flushed once, by a write that does not block; a large payload goes at once,
+// from where it was read to (outbox.flushWithLocked).
 //
 // # Goroutines
 //
