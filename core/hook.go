@@ -175,7 +175,9 @@ func guard[H any](b *Broker, h H, call func(H) Decision) (d Decision) {
 		}
 	}()
 	d = call(h)
-	d.Text = reasonText(d.Text)
+	if d.Text != "" {
+		d.Text = reasonText(d.Text)
+	}
 	return d
 }
 

@@ -78,6 +78,7 @@ type loop struct {
 	pause time.Duration // for so long it lets more come before the next round
 
 	lastBeats uint32 // owned by the watchdog
+	still     uint8  // its ticks in a row without a beat
 }
 
 // readyEvents is how many connections are taken from epoll at once: what they

@@ -176,9 +176,11 @@ func (c *conn) process(r *round, m *Message) (Decision, int) {
 	ev.Client, ev.Message = c.client, m
 	ev.round, ev.made = r, nil
 	rt := c.routeOf(r, m.Topic)
-	if d := b.judge(ev, rt); d.refuses() {
-		ev.settle(d.Verdict != Drop)
-		return d, 0
+	if t := b.hooks.Load(); rt.isJudged(b, t) {
+		if d := b.judge(t, ev, rt); d.refuses() {
+			ev.settle(d.Verdict != Drop)
+			return d, 0
+		}
 	}
 	if m.Topic != rt.topic {
 		rt = c.routeOf(r, m.Topic)
@@ -222,17 +224,11 @@ func isSys(name string) bool { return name == "$SYS" || strings.HasPrefix(name, 
 // judge puts a message to the ACLs and the rules. Any refusal refuses; else
 // any allow authorises; else the default decides. What a rule changed is
 // validated and authorised again.
-func (b *Broker) judge(ev *PublishEvent, rt *route) Decision {
-	t := b.hooks.Load()
-	if len(t.access) == 0 && !b.o.AuthDefaultDeny && !(len(t.publish) > 0 && rt.isWanted(b, t)) {
+func (b *Broker) judge(t *hookTable, ev *PublishEvent, rt *route) Decision {
+	if !rt.isJudged(b, t) {
 		return Decision{}
 	}
-	return b.judgeBy(t, ev, rt)
-}
-
-// judgeBy is judge where somebody is asked.
-func (b *Broker) judgeBy(t *hookTable, ev *PublishEvent, rt *route) Decision {
-	wanted := len(t.publish) > 0 && rt.isWanted(b, t)
+	wanted := rt.wanted
 	m := ev.Message
 	asked, qos, retain := m.Topic, m.QoS, m.Retain
 	byACL := b.askAccess(ev, t, m)

@@ -15,8 +15,8 @@ type round struct {
 	b       *Broker
 	flushes *flushes // of the round, or of the loop it is in
 	own     flushes
-	loop    *loop     // of the poller, that handles the connection; mostly nil
-	since   time.Time // of the last flush, where rules have been asked
+	loop    *loop // of the poller, that handles the connection; mostly nil
+	since   int64 // by the clock, of the last flush, where rules have been asked
 	drops   []DroppedEvent
 	untold  bool  // drops are counted only: the round is a dropped hook's
 	batch   Batch // what the message or packet being handled changes in the store
@@ -86,11 +86,11 @@ func (r *round) beforeHooks() {
 	if r.loop != nil {
 		r.loop.beforeHooks()
 	}
-	now := time.Now()
+	now := r.b.clock.now()
 	switch {
-	case r.since.IsZero():
+	case r.since == 0:
 		r.since = now
-	case now.Sub(r.since) > flushAfter:
+	case now-r.since > int64(flushAfter):
 		r.flush()
 		r.since = now
 	}
@@ -136,7 +136,7 @@ func (r *round) reset() {
 	r.b.metrics.add(&r.counts)
 	r.counts = counts{}
 	r.untold = false
-	r.since = time.Time{}
+	r.since = 0
 	r.forget()
 	r.in = packet.Publish{Props: packet.Properties{User: r.in.Props.User[:0]}}
 	r.msg = Message{}

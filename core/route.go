@@ -22,8 +22,9 @@ type route struct {
 	topic string // as the client wrote it
 	full  string // with its mount
 
-	asked  *hookTable // whose interest wanted is; another one is asked anew
+	asked  *hookTable // who was asked; another one is asked anew
 	wanted bool       // some publish hook wants the topic
+	judged bool       // somebody has a say
 
 	valid     bool // the rest holds as long as the trees are at gen and sgen
 	gen, sgen uint64
@@ -65,12 +66,18 @@ func (c *conn) routeOf(r *round, name string) *route {
 	return &rt.route
 }
 
-// isWanted says whether a publish hook wants the topic.
-func (rt *route) isWanted(b *Broker, t *hookTable) bool {
+// isJudged says whether anybody has a say in a message of the topic: a publish
+// hook that wants it, an ACL, or the default that denies.
+func (rt *route) isJudged(b *Broker, t *hookTable) bool {
 	if rt.asked != t {
-		rt.asked, rt.wanted = t, t.wantsPublish(b, rt.topic)
+		rt.ask(b, t)
 	}
-	return rt.wanted
+	return rt.judged
+}
+
+func (rt *route) ask(b *Broker, t *hookTable) {
+	rt.asked, rt.wanted = t, len(t.publish) > 0 && t.wantsPublish(b, rt.topic)
+	rt.judged = rt.wanted || len(t.access) > 0 || b.o.AuthDefaultDeny
 }
 
 // wantsPublish says whether a publish hook wants the topic; one that panics

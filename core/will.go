@@ -73,7 +73,7 @@ func (b *Broker) publishWill(r *round, w *will, m *Message, byWill Decision) boo
 		return false
 	}
 	ev := &PublishEvent{Turn: Turn{round: r}, Client: w.client, Message: m, allowed: byWill.Verdict == Allow}
-	if d := b.judge(ev, &route{topic: m.Topic}); d.refuses() {
+	if d := b.judge(b.hooks.Load(), ev, &route{topic: m.Topic}); d.refuses() {
 		ev.settle(d.Verdict != Drop)
 		return false
 	}
