@@ -25,7 +25,7 @@ func (p *program) useMachine() {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(int(c.GCPercent))
+		(&heapMinimum{bytes: int64(c.HeapMinimum), least: int(c.GCPercent)}).keep()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(c.MemoryLimit))

@@ -151,6 +151,7 @@ type Sys struct {
 type Process struct {
 	Driver      string `toml:"driver" oneof:"poller|goroutine"`
 	GCPercent   Count  `toml:"gc_percent" range:"10..10000"`
+	HeapMinimum Size   `toml:"gc_heap_minimum" range:"4MiB..1TiB"`
 	MemoryLimit Size   `toml:"memory_limit" word:"unlimited" range:"16MiB..1PiB"`
 	Pprof       string `toml:"pprof"`
 }

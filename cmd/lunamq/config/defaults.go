@@ -52,7 +52,7 @@ func Default() *Config {
 			Reserve:  64 << 20,
 		},
 		Sys:     Sys{Interval: Duration(o.SysInterval)},
-		Process: Process{Driver: "poller", GCPercent: 100, MemoryLimit: math.MaxInt64, Pprof: "off"},
+		Process: Process{Driver: "poller", GCPercent: 100, HeapMinimum: 16 << 20, MemoryLimit: math.MaxInt64, Pprof: "off"},
 		Log:     Log{Level: "info", Format: "text"},
 	}
 	c.Listeners = c.defaultListeners()
