@@ -185,7 +185,7 @@ func keyText(v lua.LValue) string {
 // CallOptions belong to one call.
 type CallOptions struct {
 	Budget int64 // instructions; 0 is Limits.Budget
-	Ctx    any   // what Host returns during the call; one with TakesLong() is told when it has taken 10 000 instructions
+	Ctx    any   // what Host returns during the call; one with TakesLong() is told when it has taken 2 000 instructions
 }
 
 // Call calls fn on a borrowed thread and returns nret results, which are valid until the world's next

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"sync"
@@ -72,8 +71,8 @@ func BenchmarkPairUnderAttack(b *testing.B) {
 // startAttacked starts a broker whose rules hold an attack, and returns its address.
 func startAttacked(b *testing.B, a attack) string {
 	b.Helper()
-	rules := fmt.Sprintf("local seen = {}\nfor i = 0, %d do\n"+
-		"mqtt.on('publish', 'attack/' .. i, function(msg) local p = msg.payload; %s end)\nend\n", attackHandlers-1, a.body)
+	rules := fmt.Sprintf("local seen, p = {}, ('a'):rep(100 * 1024)\nfor i = 0, %d do\n"+
+		"mqtt.on('publish', 'attack/' .. i, function(msg) %s end)\nend\n", attackHandlers-1, a.body)
 	return start(b, setup{rules: map[string]string{"10.lua": rules}}).addr("local")
 }
 
@@ -86,9 +85,10 @@ func startAttackers(b *testing.B, addr string) (end func() int) {
 		s := connectSocket(b, addr, packet.V5, fmt.Sprint("attacker-", i))
 		sockets = append(sockets, s)
 		all.Go(func() {
+			time.Sleep(time.Duration(i) * attackEvery / attackers) // in turn
 			next := time.NewTicker(attackEvery)
 			defer next.Stop()
-			m := packet.Publish{QoS: 1, PacketID: 1, Payload: bytes.Repeat([]byte("a"), 100<<10)}
+			m := packet.Publish{QoS: 1, PacketID: 1, Payload: []byte("attack")}
 			for n := i; ; n += attackers {
 				m.Topic = fmt.Sprintf("attack/%d", n%attackHandlers)
 				if s.write(m.Append(nil, packet.V5)) != nil {
