@@ -12,8 +12,8 @@ import (
 // wait for each other.
 //
 // The tree is a radix tree of levels: a node stands for as many levels as the
-// filters below it have in common, so a filter costs one node (64 bytes and
-// its text where K and V take 24 bytes), or two where it parts from another,
+// filters below it have in common, so a filter costs one node (56 bytes and
+// its text where K and V are pointers), or two where it parts from another,
 // however many levels it has. A tree with a node for each level is simpler,
 // but in it one filter of 64 KiB of slashes takes several megabytes.
 type Filters[K comparable, V any] struct {

@@ -43,14 +43,10 @@ func checkShape[K comparable, V any](t tester, tree *Filters[K, V]) {
 		if n.degree() == 0 {
 			t.Fatalf("node %q keeps an empty set of children", prefix+n.label)
 		}
-		kids := slices.Clone(n.kids.few)
-		for level, c := range n.kids.many {
-			if c.first() != level {
-				t.Fatalf("%q is the key of %q", level, c.label)
-			}
-			kids = append(kids, c)
+		if n.kids.many != nil {
+			checkTable(t, n.kids.many, hashOf)
 		}
-		for _, c := range append(kids, n.kids.plus, n.kids.hash) {
+		for _, c := range append(slices.Collect(n.kids.literals), n.kids.plus, n.kids.hash) {
 			if c != nil {
 				check(c, prefix+n.label+"/")
 			}
@@ -256,8 +252,18 @@ func TestFiltersKeepCopies(t *testing.T) {
 
 // What a filter costs: see Filters.
 func TestNodeSize(t *testing.T) {
-	if size := unsafe.Sizeof(node[string, *int]{}); size > 64 && unsafe.Sizeof(uintptr(0)) == 8 {
-		t.Errorf("a node takes %d bytes, want 64", size)
+	if size := unsafe.Sizeof(node[*int, *int]{}); size > 56 && unsafe.Sizeof(uintptr(0)) == 8 {
+		t.Errorf("a node takes %d bytes, want 56", size)
+	}
+	for l, want := range map[int]float64{0: 1, 1: 1, 8: 1, 9: 1, 24: 1, 25: 1, 40: 1, 41: 2, 65535: 2} {
+		label := strings.Repeat("a", l)
+		var n *node[*int, *int]
+		if got := testing.AllocsPerRun(10, func() { n = newNode[*int, *int](label) }); got != want {
+			t.Errorf("a node with a label of %d bytes: %v allocations, want %v", l, got, want)
+		}
+		if n.label != label {
+			t.Errorf("the label of %d bytes is %q", l, n.label)
+		}
 	}
 }
 

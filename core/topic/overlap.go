@@ -95,12 +95,7 @@ func (o *overlapping[K, V]) eachChild(n *node[K, V], pos int) {
 	}
 	o.emit(k.hash)
 	o.enter(k.plus, pos)
-	for _, c := range k.few {
-		if n != o.root || !isDollar(c.label) {
-			o.enter(c, pos)
-		}
-	}
-	for _, c := range k.many {
+	for c := range k.literals {
 		if n != o.root || !isDollar(c.label) {
 			o.enter(c, pos)
 		}

@@ -22,6 +22,12 @@ const (
 	chunkMask = chunkLen - 1
 
 	fewValues = 8 // found by looking at each
+
+	// A Go map never shrinks. One that held shrinkRatio times as much is
+	// made anew when it comes down to shrinkLen: the copying is bounded, and
+	// what a larger one may waste is too.
+	shrinkLen   = 1024
+	shrinkRatio = 8
 )
 
 // at is the i-th value.
@@ -135,6 +141,15 @@ func (n *node[K, V]) pop() {
 	case n.count == shrinkLen && m.peak >= shrinkRatio*shrinkLen:
 		m.index, m.peak = remade(m.index), shrinkLen
 	}
+}
+
+// remade is a copy of m without the room that m had once.
+func remade[K comparable, V any](m map[K]V) map[K]V {
+	small := make(map[K]V, len(m))
+	for k, v := range m {
+		small[k] = v
+	}
+	return small
 }
 
 // appendTo appends all values to dst.
