@@ -30,6 +30,9 @@ func (w *world) openLibs() {
 
 // chargeFor is Charge for package lib.
 func chargeFor(L *lua.LState) func(int) {
+	if c := running(L); c != nil {
+		return c.pays
+	}
 	return func(n int) { sandbox.Charge(L, int64(n)) }
 }
 

@@ -22,7 +22,8 @@ type call struct {
 	state   *lua.LState // the thread that last touched one of the call's objects
 	parts   []*lua.LUserData
 	args    [1]lua.LValue
-	lent    []any // *ref[T] by kind: what handlers are given that cannot keep it, again and again
+	pays    func(n int) // charge, for package lib
+	lent    []any       // *ref[T] by kind: what handlers are given that cannot keep it, again and again
 
 	// What a failed call goes back to, kept before its first change.
 	touched   bool
@@ -38,6 +39,7 @@ func (w *world) begin(h *handler, kind eventType, turn *core.Turn, ev any) *call
 		c, w.calls = w.calls[n-1], w.calls[:n-1]
 	} else {
 		c = &call{world: w}
+		c.pays = c.charge
 	}
 	c.handler, c.kind, c.event, c.turn, c.effects = h, kind, ev, turn, turn.Effects()
 	return c
@@ -99,7 +101,7 @@ func (c *call) chargeBytes(n int) { c.charge(n / 16) }
 // text is a string of the core as a rule gets it: a copy, for those are lent.
 func (c *call) text(s string) lua.LValue {
 	c.chargeBytes(len(s))
-	return lua.LString(strings.Clone(s))
+	return c.world.texts.of(s)
 }
 
 // optional is text, of which "" means that there is none.
@@ -128,7 +130,7 @@ func running(L *lua.LState) *call {
 }
 
 // TakesLong leaves what else the connection's loop has to do to another one, long
-// before the watchdog of the core would see that it does not get on (4 to 8 ms).
+// before the watchdog of the core would see that it does not get on (8 to 12 ms).
 func (c *call) TakesLong() { c.turn.BeforeWait() }
 
 // inHandler is running for functions that act: at load they are an error.
