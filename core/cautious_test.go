@@ -34,7 +34,7 @@ func TestSlowRulesAreRemembered(t *testing.T) {
 	p.cautious.Store(known)
 	slow.exchange(m.Append(nil, packet.V311), 0)
 	<-asked
-	for began := time.Now(); time.Since(began) < 2*watchEvery; {
+	for began := time.Now(); time.Since(began) < 2*heldUpAfter; {
 		ping()
 	}
 	release <- struct{}{}

@@ -77,8 +77,9 @@ type loop struct {
 	work  work          // what there was to do lately
 	pause time.Duration // for so long it lets more come before the next round
 
-	lastBeats uint32 // owned by the watchdog
-	still     uint8  // its ticks in a row without a beat
+	// Owned by the watchdog:
+	lastBeats uint32
+	still     bool // no beat at its last tick
 }
 
 // readyEvents is how many connections are taken from epoll at once: what they
@@ -235,7 +236,7 @@ func (l *loop) wait() bool {
 	p := l.p
 	for {
 		if l.relieved.Load() || p.closed.Load() {
-			if !l.aside.IsZero() && time.Since(l.aside) > watchEvery {
+			if !l.aside.IsZero() && time.Since(l.aside) > heldUpAfter {
 				p.cautious.Store(slowFor)
 			}
 			return l.leave(true)

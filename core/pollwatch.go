@@ -11,11 +11,11 @@ const (
 	restAfter  = 25  // ticks
 	slowFor    = 250 // ticks after a loop was held up
 
-	// Ticks before the one that finds a loop held up. With none, a loop whose
-	// connection brought hundreds of messages with a quick rule, and whose thread
-	// another program put off for a moment, was taken for held up, and a pair with a rule
-	// took up to 80 percent more for as long as rules were taken for slow.
-	heldUpFor = 1
+	// A loop is held up that two ticks find where the one before found it. With one, a
+	// loop whose connection brought hundreds of messages with a quick rule, and whose
+	// thread another program put off for a moment, was taken for held up, and a pair with
+	// a rule took up to 80 percent more for as long as rules were taken for slow.
+	heldUpAfter = 2 * watchEvery
 )
 
 // watch starts the watchdog: rules are to be asked, or very many receivers served.
@@ -63,11 +63,11 @@ func (p *poller) relieveHeldUp() bool {
 		beats := l.beats.Load()
 		switch {
 		case beats != l.lastBeats || l.waiting.Load():
-			l.still = 0
-		case l.still < heldUpFor:
-			l.still++
+			l.still = false
+		case !l.still:
+			l.still = true
 		default:
-			l.still = 0
+			l.still = false
 			p.cautious.Store(slowFor)
 			p.relieve(l)
 		}

@@ -73,9 +73,11 @@ func (b *Broker) publishWill(r *round, w *will, m *Message, byWill Decision) boo
 		return false
 	}
 	ev := &PublishEvent{Turn: Turn{round: r}, Client: w.client, Message: m, allowed: byWill.Verdict == Allow}
-	if d := b.judge(b.hooks.Load(), ev, &route{topic: m.Topic}); d.refuses() {
-		ev.settle(d.Verdict != Drop)
-		return false
+	if t, rt := b.hooks.Load(), (&route{topic: m.Topic}); rt.isJudged(b, t) {
+		if d := b.judge(t, ev, rt); d.refuses() {
+			ev.settle(d.Verdict != Drop)
+			return false
+		}
 	}
 	m.Topic = mounted(w.client.Mount, m.Topic)
 	if m.HasResponseTopic {

@@ -28,7 +28,8 @@ func (w *world) openLibs() {
 	w.Register("crypto", map[string]lua.LGFunction{"verify_password": w.verifyPassword, "equal": cryptoEqual})
 }
 
-// chargeFor is Charge for package lib.
+// chargeFor is Charge for package lib, which does not charge while it waits: the call
+// may be another's by then.
 func chargeFor(L *lua.LState) func(int) {
 	if c := running(L); c != nil {
 		return c.pays

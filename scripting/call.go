@@ -101,15 +101,21 @@ func (c *call) chargeBytes(n int) { c.charge(n / 16) }
 // text is a string of the core as a rule gets it: a copy, for those are lent.
 func (c *call) text(s string) lua.LValue {
 	c.chargeBytes(len(s))
-	return c.world.texts.of(s)
+	return lua.LString(strings.Clone(s))
 }
 
-// optional is text, of which "" means that there is none.
+// name is text that comes again and again: a topic, a client's identifier, its address.
+func (c *call) name(s string) lua.LValue {
+	c.chargeBytes(len(s))
+	return c.world.names.of(s)
+}
+
+// optional is a name, of which "" means that there is none.
 func (c *call) optional(s string) lua.LValue {
 	if s == "" {
 		return lua.LNil
 	}
-	return c.text(s)
+	return c.name(s)
 }
 
 // client is whose event it is; nobody for an event without.

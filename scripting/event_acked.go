@@ -10,7 +10,7 @@ import (
 var ackedEvent = &event[core.AckedEvent]{
 	eventInfo: eventInfo{name: "acked", match: matchTopic, told: true, goesOn: true},
 	kind: newKind(kind[core.AckedEvent]{name: "acked event", fields: fields[core.AckedEvent]{
-		"topic":  {doc: "string: the topic of the message", get: func(c *call, ev *core.AckedEvent) lua.LValue { return c.text(ev.Topic) }},
+		"topic":  {doc: "string: the topic of the message", get: func(c *call, ev *core.AckedEvent) lua.LValue { return c.name(ev.Topic) }},
 		"qos":    {doc: "1|2: the quality of service it was sent with", get: func(_ *call, ev *core.AckedEvent) lua.LValue { return number(ev.QoS) }},
 		"client": clientField(func(ev *core.AckedEvent) *core.Client { return ev.Client }).as("lunamq.Client: the receiver"),
 	}}),

@@ -47,7 +47,7 @@ func (h connectHook) OnConnect(ev *core.ConnectEvent) core.Decision { return h.a
 var connectFields = fields[core.ConnectEvent]{
 	"client_id": {
 		doc: "string: the client identifier; \"\" if none was sent",
-		get: func(c *call, ev *core.ConnectEvent) lua.LValue { return c.text(ev.ClientID) },
+		get: func(c *call, ev *core.ConnectEvent) lua.LValue { return c.name(ev.ClientID) },
 		set: func(_ *call, ev *core.ConnectEvent, x lua.LValue) error {
 			s, err := toText(x) // [MQTT-3.1.3-4]
 			if err == nil {

@@ -10,7 +10,7 @@ import (
 var sessionEndedEvent = &event[core.SessionEndedEvent]{
 	eventInfo: eventInfo{name: "session_ended", told: true, goesOn: true},
 	kind: newKind(kind[core.SessionEndedEvent]{name: "session_ended event", fields: fields[core.SessionEndedEvent]{
-		"client_id": {doc: "string: whose session it was", get: func(c *call, ev *core.SessionEndedEvent) lua.LValue { return c.text(ev.Client.ID) }},
+		"client_id": {doc: "string: whose session it was", get: func(c *call, ev *core.SessionEndedEvent) lua.LValue { return c.name(ev.Client.ID) }},
 		"reason":    {doc: "'expired'|'clean_start'|'connection_ended': why it ended", get: func(_ *call, ev *core.SessionEndedEvent) lua.LValue { return lua.LString(ev.Reason) }},
 	}}),
 	client: func(ev *core.SessionEndedEvent) *core.Client { return ev.Client },

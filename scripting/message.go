@@ -17,7 +17,7 @@ import (
 var messageFields = fields[core.Message]{
 	"topic": {
 		doc: "string: the topic name",
-		get: func(c *call, m *core.Message) lua.LValue { return c.text(m.Topic) },
+		get: func(c *call, m *core.Message) lua.LValue { return c.name(m.Topic) },
 		set: func(c *call, m *core.Message, x lua.LValue) error {
 			s, err := c.toTopic(x)
 			if err == nil && c.isOfClient(m) && isSys(s) {
@@ -137,7 +137,7 @@ var messageFields = fields[core.Message]{
 			if !m.HasResponseTopic {
 				return lua.LNil
 			}
-			return c.text(m.ResponseTopic)
+			return c.name(m.ResponseTopic)
 		},
 		set: func(_ *call, m *core.Message, x lua.LValue) (err error) {
 			s := ""
@@ -251,7 +251,7 @@ var levelKind = newKind(kind[levels]{
 		}
 		c.chargeBytes(len(v.Topic)) // to where the level begins
 		if s, ok := topic.Level(v.Topic, int(i)); ok && float64(i) == math.Trunc(float64(i)) {
-			return c.text(s), nil
+			return c.name(s), nil
 		}
 		return lua.LNil, nil
 	},

@@ -19,7 +19,7 @@ type world struct {
 	functions  []*lua.LFunction
 	slabs      []any // of each kind, by its id
 	calls      []*call
-	texts      texts
+	names      names
 	random     uint32 // of chance
 
 	busy atomic.Int64 // nanoseconds that calls held the world, as far as they were timed

@@ -25,7 +25,8 @@ func (p *program) useMachine() {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	if os.Getenv("GOGC") == "" {
-		(&heapMinimum{bytes: int64(c.HeapMinimum), least: int(c.GCPercent)}).keep()
+		p.heap = &heapMinimum{bytes: int64(c.HeapMinimum), least: int(c.GCPercent)}
+		p.heap.keep()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(c.MemoryLimit))

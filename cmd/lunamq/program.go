@@ -27,7 +27,8 @@ type program struct {
 	engine  *scripting.Engine  // nil without a folder of rules
 	ways    []*way
 	began   time.Time
-	alone   bool // the data folder is another broker's
+	heap    *heapMinimum // nil: GOGC is set
+	alone   bool         // the data folder is another broker's
 }
 
 // run builds the parts, in an order in which nobody is let in before the rules
@@ -40,6 +41,7 @@ func (p *program) run(ctx context.Context) error {
 
 	p.began = time.Now()
 	p.useMachine()
+	defer p.heap.end()
 	profiles, err := p.openPprof()
 	if err != nil {
 		return err

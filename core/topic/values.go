@@ -39,7 +39,7 @@ func (n *node[K, V]) at(i int) *value[K, V] {
 	return &n.more.chunks[i>>chunkBits][i&chunkMask]
 }
 
-// index is where the value of key in.
+// index is where the value of key is.
 func (n *node[K, V]) index(key K) (int, bool) {
 	if n.more != nil && n.more.index != nil {
 		i, ok := n.more.index[key]
@@ -53,7 +53,7 @@ func (n *node[K, V]) index(key K) (int, bool) {
 	return 0, false
 }
 
-// put sets the value of key and returns what it wan.
+// put sets the value of key and returns what it was.
 func (n *node[K, V]) put(key K, v V) (old V, replaced bool) {
 	if i, ok := n.index(key); ok {
 		at := n.at(i)

@@ -24,8 +24,9 @@
 // When the budget is used up, or the deadline has passed, the error raised cannot be caught: pcall,
 // xpcall and coroutines pass it on, and each further instruction of the call raises it again.
 //
-// A call that lasts lets others run every 10 000 instructions, some 100 µs: the goroutines of its
-// processor and the threads of its core (letOthers). It gives either at most a fifth of its time.
+// A call tells its host after 2000 instructions that it takes long, and from then on lets others run
+// every 10 000, some 100 µs: the goroutines of its processor and the threads of its core (letOthers). It
+// gives either at most a fifth of its time.
 //
 // What tables, closures and strings of one budget can take is 450 MiB at the worst (a million
 // instructions of {} and x.a = 1, 0.4 s of them; the deadline cuts that to about a quarter), 25 to 130 MiB

@@ -8,9 +8,9 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-func TestTexts(t *testing.T) {
-	var remembered texts
-	for _, s := range []string{"", "a", "client-1", strings.Repeat("x", longestText), strings.Repeat("y", longestText+1)} {
+func TestNames(t *testing.T) {
+	var remembered names
+	for _, s := range []string{"", "a", "client-1", strings.Repeat("x", longestName), strings.Repeat("y", longestName+1)} {
 		lent := []byte(s)
 		v := remembered.of(unsafe.String(unsafe.SliceData(lent), len(lent)))
 		for i := range lent {
