@@ -221,9 +221,9 @@ func (c *conn) checkName(m *Message) Decision {
 // isSys says that a topic is one of those on which the broker alone publishes.
 func isSys(name string) bool { return name == "$SYS" || strings.HasPrefix(name, "$SYS/") }
 
-// judge puts a message, of a topic that isJudged, to the ACLs and the rules. Any refusal refuses; else
-// any allow authorises; else the default decides. What a rule changed is
-// validated and authorised again.
+// judge puts a message of a topic that isJudged to the ACLs and the rules. Any
+// refusal refuses; else any allow authorises; else the default decides. What a rule
+// changed is validated and authorised again.
 func (b *Broker) judge(t *hookTable, ev *PublishEvent, rt *route) Decision {
 	wanted := rt.wanted
 	m := ev.Message

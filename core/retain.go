@@ -16,8 +16,9 @@ type retainedStore struct {
 
 	commit   sync.Mutex // held from the look at what is retained until the store has been handed it
 	mu       sync.Mutex
-	bytes    int64      // of all but the broker's own, which are held against no limit
-	own      int        // how many those are
+	bytes    int64      // of all
+	own      int        // how many are the broker's, which are held against no limit
+	ownBytes int64      // of those
 	expiring expiryHeap // those with a message expiry, the next one first
 	timer    *time.Timer
 	next     time.Time // when timer fires
@@ -72,18 +73,14 @@ func (b *Broker) keepRetained(k *Message) *retained {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := int64(k.Weight())
-	if k.Origin != OriginBroker && (t.tree.Len()-t.own >= b.o.Retained || t.bytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
+	if k.Origin != OriginBroker && (t.tree.Len()-t.own >= b.o.Retained || t.bytes-t.ownBytes+w > b.o.RetainedBytes) && !t.replacesLocked(b, k) {
 		return nil
 	}
 	x := &retained{msg: k, at: -1}
 	if old, replaced := t.tree.Set(k.Topic, x); replaced {
 		t.leaveLocked(old)
 	}
-	if k.Origin == OriginBroker {
-		t.own++
-	} else {
-		t.bytes += w
-	}
+	t.countLocked(k, 1)
 	if k.expiresAt != 0 {
 		heap.Push(&t.expiring, x)
 		b.armRetainedLocked()
@@ -99,7 +96,17 @@ func (t *retainedStore) replacesLocked(b *Broker, k *Message) bool {
 		return false
 	}
 	w := int64(k.Weight() - old.msg.Weight())
-	return w <= 0 || t.bytes+w <= b.o.RetainedBytes
+	return w <= 0 || t.bytes-t.ownBytes+w <= b.o.RetainedBytes
+}
+
+// countLocked counts n messages like m, which come or, below 0, leave.
+func (t *retainedStore) countLocked(m *Message, n int) {
+	w := int64(n * m.Weight())
+	t.bytes += w
+	if m.Origin == OriginBroker {
+		t.own += n
+		t.ownBytes += w
+	}
 }
 
 // unretain removes a topic's retained message and says whether there was one.
@@ -117,11 +124,7 @@ func (b *Broker) unretain(name string) bool {
 // leaveLocked sees off what is no longer retained.
 func (t *retainedStore) leaveLocked(x *retained) {
 	x.gone.Store(true)
-	if x.msg.Origin == OriginBroker {
-		t.own--
-	} else {
-		t.bytes -= int64(x.msg.Weight())
-	}
+	t.countLocked(x.msg, -1)
 	if x.at >= 0 {
 		heap.Remove(&t.expiring, x.at)
 	}

@@ -22,4 +22,13 @@ func TestStats(t *testing.T) {
 	if s := b.Stats(); s.Retained != 2 || s.RetainedBytes < 10 || s.Sessions != 0 || s.Queued != 0 {
 		t.Errorf("with two retained messages: %+v", s)
 	}
+	before := b.Stats().RetainedBytes
+	b.keepRetained(&Message{Topic: "$SYS/x", Payload: []byte("12345"), Origin: OriginBroker})
+	if s := b.Stats(); s.Retained != 3 || s.RetainedBytes <= before {
+		t.Errorf("with one of the broker's own, and %d bytes before it: %+v", before, s)
+	}
+	b.unretain("$SYS/x")
+	if s := b.Stats(); s.Retained != 2 || s.RetainedBytes != before {
+		t.Errorf("without it again: %+v, want %d bytes", s, before)
+	}
 }

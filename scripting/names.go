@@ -11,8 +11,7 @@ import (
 // They are read again and again, and each time would be two allocations: a tenth of
 // the time of a rule that reads the topic and sets another (BenchmarkReadAndSetTopic).
 // A name has one place, and the next one takes it over. User names and properties,
-// which may be secrets, are not among them.
-// Guarded by the world's lock.
+// which may be secrets, are not among them. Guarded by the world's lock.
 type names [64]struct {
 	name  string
 	value lua.LValue

@@ -139,10 +139,10 @@ func (m *meter) next() int64 {
 	return tellFuel
 }
 
-// letOthers tells the host, the first time. From then on it lets others run: the
-// goroutines of this processor, and the threads of this core. It gives neither more than a fifth of its
-// time: where they are many, they get their share anyway. Each has a fifth of its own: where other programs
-// are busy, a turn of the system's takes 3 ms, and goroutines do not wait for the next.
+// letOthers tells the host, the first time. From then on it lets others run: the goroutines of this
+// processor, and the threads of this core. It gives neither more than a fifth of its time: where they are
+// many, they get their share anyway. Each has a fifth of its own: where other programs are busy, a turn of
+// the system's takes 3 ms, and goroutines do not wait for the next.
 func (m *meter) letOthers() {
 	if !m.long {
 		m.long = true
